@@ -1,0 +1,1 @@
+"""Hydra groups: sites, allocations, sweeps, engines, policies."""

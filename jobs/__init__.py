@@ -1,0 +1,1 @@
+"""What runs inside an allocation: one thin entry a job kind."""

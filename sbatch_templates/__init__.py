@@ -1,0 +1,1 @@
+"""Jinja sources of every script we submit."""

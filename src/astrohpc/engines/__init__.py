@@ -1,0 +1,1 @@
+"""Climate models behind one small protocol: :mod:`astrohpc.engines.base` states it."""

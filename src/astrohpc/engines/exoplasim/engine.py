@@ -1,0 +1,165 @@
+"""ExoPlaSim as an engine of the house."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from astrohpc.clock import Clock, SystemClock
+from astrohpc.engines import record, series
+from astrohpc.engines.base import Estimate, Progress
+from astrohpc.engines.exoplasim import arguments, build, files
+from astrohpc.engines.exoplasim.equilibrium import YEAR_DAYS
+from astrohpc.engines.exoplasim.settings import ExoplasimSettings
+from astrohpc.errors import ConfigError
+from astrohpc.files import digest
+from astrohpc.outcome import Outcome, Verdict
+from astrohpc.planet import Planet
+
+# Bump it when the same planet, settings and executable give other numbers.
+ADAPTER_VERSION = "1"
+
+# Measured at T21, 10 layers and 32 steps a day: seconds a time step, and for a start and an end.
+_STEP_CPU_S, _ONCE_CPU_S = 0.0215, 1.5
+_RESTART_BYTES, _RECORD_BYTES = 6_600_000, 500_000
+_POINTS = 32 * 64 * 10
+_LATITUDES = 32
+
+
+class Exoplasim:
+    """ExoPlaSim with its settings."""
+
+    name: str = "exoplasim"
+
+    def __init__(self, settings: ExoplasimSettings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+
+    @property
+    def description(self) -> str:
+        """What its numbers are."""
+        return (
+            f"ExoPlaSim general circulation model, {self.settings.resolution} with "
+            f"{self.settings.layers} layers, {self.settings.surface}; CH4 without greenhouse effect"
+        )
+
+    @cached_property
+    def build(self) -> build.Build:
+        """The executable; compiled when it is first asked for."""
+        return build.ensure(self.settings, self.clock)
+
+    def physics(self) -> Mapping[str, Any]:
+        """Settings, versions and the executable."""
+        return {**self._code(), **self.settings.physics()}
+
+    def _code(self) -> dict[str, str]:
+        return {
+            "engine": self.name,
+            "adapter": ADAPTER_VERSION,
+            "exoplasim": self.build.version,
+            "executable": self.build.digest,
+        }
+
+    def check(self, planet: Planet) -> None:
+        """Refuse planets that the model cannot run."""
+        arguments.check(planet, self.settings)
+
+    def estimate(self) -> Estimate:
+        """Scaled from T21 by grid points and steps; a run to equilibrium is given a third of its limit."""
+        settings = self.settings
+        days = settings.run_days or settings.max_years * YEAR_DAYS / 3.0
+        area = (settings.latitudes / _LATITUDES) ** 2
+        size = area * settings.layers * 32 * 64 / _POINTS
+        kept = min(days, settings.climate_days) / settings.output_days
+        return Estimate(
+            cpu_s=_ONCE_CPU_S + days * settings.steps_per_day * _STEP_CPU_S * size,
+            disk_bytes=round((2 * _RESTART_BYTES + kept * _RECORD_BYTES) * size),
+            files=26,
+        )
+
+    def prepare(self) -> None:
+        """Compile the executable that all members share."""
+        build.ensure(self.settings, self.clock)
+
+    def run(
+        self,
+        planet: Planet,
+        folder: Path,
+        *,
+        stop: Callable[[], bool],
+        report: Callable[[Progress], None],
+    ) -> Verdict:
+        """Run one member in its folder, from its restart if there is one, until it is over."""
+        try:
+            self.check(planet)
+            values = asdict(planet)
+            member = digest({"planet": values, "physics": dict(self.physics())})
+            way = digest({"planet": values, **self._code(), **self.settings.trajectory()})
+            ended = record.load_record(folder)
+            if ended is not None and ended.member == member:
+                if self.verdict(folder) == ended.verdict:
+                    return ended.verdict
+            elif ended is not None:
+                self._check_continues(folder, way, ended.member, member)
+
+            from astrohpc.engines.exoplasim.run import Attempt  # noqa: PLC0415
+
+            attempt = Attempt(
+                self.settings,
+                self.clock,
+                planet,
+                folder,
+                self.build,
+                member=member,
+                trajectory=way,
+            )
+            return attempt.until_over(stop, report)
+        except ConfigError as error:
+            return Verdict(Outcome.BAD_CONFIG, str(error))
+
+    def _check_continues(self, folder: Path, way: str, found: str, member: str) -> None:
+        """A shorter run of the same way may be continued; its end no longer counts then."""
+        restarts = files.load_restarts(folder)
+        if restarts is None or restarts.trajectory != way:
+            record.check_member(folder / record.RECORD, found, member)
+        (folder / record.RECORD).unlink()
+
+    def verdict(self, folder: Path) -> Verdict | None:
+        """What the files in the folder say happened."""
+        ended = record.recorded_verdict(folder)
+        if ended is not None:
+            return ended
+        try:
+            restarts = files.load_restarts(folder)
+        except ConfigError as error:
+            return Verdict(Outcome.BAD_CONFIG, str(error))
+        if restarts is not None and restarts.entries:
+            days = restarts.steps / self.settings.steps_per_day
+            return Verdict(Outcome.CHECKPOINTED, f"the restart of day {days:g} waits to be resumed")
+        return None
+
+    def files(self) -> frozenset[str]:
+        """Names this model may leave in a member's folder."""
+        return frozenset(
+            {files.RESTARTS, files.MODEL, series.SERIES, record.CLIMATE, record.RECORD, files.LOG}
+        )
+
+    def series(self, folder: Path) -> list[Progress]:
+        """Global means by leg, oldest first."""
+        limit = self.settings.run_days or self.settings.max_years * YEAR_DAYS
+        return [
+            Progress(
+                model_years=row[0],
+                limit_years=limit / YEAR_DAYS,
+                surface_temperature_k=row[1],
+                toa_balance_wm2=row[2],
+                model_years_per_day=row[5],
+            )
+            for row in series.read_rows(folder)
+        ]
+
+    def summary(self, folder: Path) -> Mapping[str, float | str]:
+        """The few numbers of a finished member."""
+        ended = record.load_record(folder)
+        return dict(ended.summary) if ended is not None else {}

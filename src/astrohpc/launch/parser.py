@@ -1,0 +1,206 @@
+"""Every verb's arguments and help. ``cli`` runs them."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import astrohpc
+
+DESCRIPTION = """\
+Sweeps of planetary climate models, on a laptop and on any Slurm cluster.
+
+Every verb returns at once, can be run again, and ends by saying what to do next. What is done is
+never done twice. Errors are one sentence, with exit code 2.
+"""
+
+OVERRIDES = """\
+Overrides are hydra's: group=option chooses a file of configs/, key=value sets what it holds.
+
+  sweep=thousandworlds sweep.n=1000     which planets            (configs/sweep)
+  engine=ebm engine.max_years=500       which climate model      (configs/engine)
+  site=perlmutter-cpu                   which machine            (configs/site)
+  allocation.account=m1234              who pays, how much       (configs/allocation)
+  policy.breaker=10                     what follows a failure   (configs/policy)
+  sweep.name=warm runs=$SCRATCH/runs    where it lives
+
+A folder of your own with the same groups is added with --config-dir, or $ASTROHPC_CONFIGS.
+"""
+
+
+def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is easier to read whole
+    """Build the parser of all verbs."""
+    main = argparse.ArgumentParser(
+        prog="python -m astrohpc.launch",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    main.add_argument("--version", action="version", version=f"astrohpc {astrohpc.__version__}")
+    verbs = main.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, line: str, epilog: str = "") -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name,
+            help=line[0].lower() + line[1:].rstrip("."),
+            description=line,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.add_argument(
+            "--runs",
+            type=Path,
+            default=Path(os.environ.get("ASTROHPC_RUNS", "runs")),
+            help="where sweeps live (default: $ASTROHPC_RUNS or ./runs)",
+        )
+        return sub
+
+    def composing(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "overrides", nargs="*", metavar="OVERRIDE", help="group=option or key=value"
+        )
+        sub.add_argument(
+            "--config-dir",
+            default=os.environ.get("ASTROHPC_CONFIGS"),
+            help="a folder with groups of your own",
+        )
+
+    def waiting(sub: argparse.ArgumentParser) -> None:
+        group = sub.add_mutually_exclusive_group()
+        group.add_argument(
+            "--wait",
+            action="store_true",
+            default=None,
+            help="stay until it is over (default for site=local)",
+        )
+        group.add_argument(
+            "--detach",
+            dest="wait",
+            action="store_false",
+            help="return at once (default on a cluster)",
+        )
+
+    def named(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "sweep",
+            nargs="?",
+            help="a sweep's name or folder (default: the one made or extended last)",
+        )
+
+    sub = verb(
+        "sweep",
+        "Make a sweep or extend it, and submit the members that are missing.\n\n"
+        "Run it as often as you like: members that are done, queued or running are left alone, those "
+        "that ended otherwise are treated as the policy says, and a larger sweep.n adds members.",
+        OVERRIDES,
+    )
+    composing(sub)
+    waiting(sub)
+    sub.add_argument(
+        "--dry-run", action="store_true", help="print the scripts that would be submitted"
+    )
+    sub.add_argument("--folder", type=Path, help="go on with this sweep, as it was last configured")
+    sub.add_argument(
+        "--keeper", action="store_true", help="as the keeper job does: wait for our turn, report"
+    )
+
+    sub = verb(
+        "plan",
+        "Say what 'sweep' would do and cost, and check it against the cluster's limits. Submits nothing.",
+        OVERRIDES,
+    )
+    composing(sub)
+    sub.add_argument(
+        "--dry-run", action="store_true", help="print the scripts that would be submitted"
+    )
+
+    sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")
+    named(sub)
+    sub.add_argument("--members", action="store_true", help="a line for each member")
+    sub.add_argument("--json", action="store_true", help="for programs")
+
+    sub = verb("watch", "Follow a sweep until nothing of it is queued. Reads files only.")
+    named(sub)
+    sub.add_argument(
+        "--interval", type=float, default=2.0, metavar="S", help="seconds between looks (2)"
+    )
+
+    sub = verb(
+        "retry",
+        "Give members that were given up another chance, and lift the breaker.\n\n"
+        "Each begins a new count of attempts, from its last restart. Mend the cause first: 'explain' "
+        "names it.",
+    )
+    named(sub)
+    waiting(sub)
+    sub.add_argument(
+        "--outcome", nargs="+", default=[], help="only those that ended so, e.g. blown_up"
+    )
+    sub.add_argument(
+        "--member", nargs="+", type=int, default=[], metavar="INDEX", help="only these"
+    )
+
+    sub = verb(
+        "rerun", "Run a sweep again from its folder alone, beside the original, and compare."
+    )
+    sub.add_argument("sweep", help="the original's name or folder")
+    composing(sub)
+    waiting(sub)
+
+    sub = verb(
+        "explain",
+        "Tell a member's story: what it is, what happened, the evidence, what comes next.",
+    )
+    sub.add_argument(
+        "member", metavar="MEMBER", help="its index, the beginning of its id, or its label"
+    )
+    sub.add_argument("--sweep", help="the sweep's name or folder (default: the latest)")
+
+    sub = verb("throttle", "Change how many tasks of a sweep may run at once, over all its arrays.")
+    sub.add_argument("n", metavar="N", type=int, help="tasks at once")
+    named(sub)
+
+    sub = verb(
+        "cancel",
+        "Stop what is queued and running, by the job ids in the ledger and never by name.\n\n"
+        "What runs writes its restart first; 'sweep' continues from there.",
+    )
+    named(sub)
+
+    sub = verb(
+        "tensorboard",
+        "Serve a sweep's curves to your browser, politely: on localhost only, slow to reload, niced, "
+        "and gone by itself.",
+    )
+    named(sub)
+    sub.add_argument("--hours", type=float, default=4.0, help="stop after so long (4)")
+    sub.add_argument(
+        "--port", type=int, default=0, help="a port of your choice (default: any free one)"
+    )
+
+    sub = verb(
+        "doctor",
+        "Prove on this machine what sweeps rely on: signals, appended logs, requeue, array limits, binding, "
+        "MPI.\n\nOn Slurm it submits a handful of small jobs and takes one to five minutes.",
+        OVERRIDES,
+    )
+    composing(sub)
+    sub.add_argument(
+        "--probe",
+        action="store_true",
+        help="print a site profile for this cluster, to be edited, and stop",
+    )
+    return main
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line whose overrides and options may come in any order.
+
+    argparse gives up on positional words after an option; for overrides that is no ambiguity.
+    """
+    main = parser()
+    arguments, rest = main.parse_known_args(words)
+    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+        main.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments

@@ -1,0 +1,1 @@
+"""Laws and geometry, per planet: no constant of one planet lives here."""

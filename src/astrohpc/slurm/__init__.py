@@ -1,0 +1,1 @@
+"""Slurm: what we ask of it, the text we give it, and what it answers."""

@@ -1,0 +1,1 @@
+"""A sweep: its design, members, ledger, policy and plan."""
