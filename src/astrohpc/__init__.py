@@ -1,3 +1,5 @@
 """Planetary-climate sweeps, surrogates and spectra on any Slurm cluster."""
 
-__version__ = "0.1.0"
+from astrohpc.version import VERSION
+
+__version__ = VERSION

@@ -56,7 +56,7 @@ def test_the_script_is_the_golden_one(
     site: str, allocation: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ASTROHPC_GOLDEN=write renews them; look at the difference before you commit it."""
-    monkeypatch.setattr("astrohpc.__version__", "GOLDEN")
+    monkeypatch.setattr("astrohpc.slurm.render.VERSION", "GOLDEN")
     text = render(request_of(site, allocation, kind))
     path = GOLDEN / f"{site}.{kind}.sbatch"
     if os.environ.get("ASTROHPC_GOLDEN") == "write":

@@ -22,7 +22,7 @@ from astrohpc.sweep.ledger import Submission, intent_fields
 from astrohpc.sweep.members import Member
 from astrohpc.sweep.reconcile import ORPHAN_GRACE_S, RELEASES, Account, reconcile
 from astrohpc.sweep.session import Session
-from astrohpc.sweep.state import Attempt, State, read, write
+from astrohpc.sweep.state import Attempt, State, ended, read, write
 
 JOB = "7"
 
@@ -105,6 +105,16 @@ class Scene:
             id=self.members[index].id, index=index, attempts=(attempt,), updated=self.clock.now()
         )
         write(self.home(index), state)
+        return state
+
+    def done(self, index: int) -> None:
+        """A member whose attempt has ended well."""
+        end = Verdict(Outcome.DONE, "in equilibrium")
+        write(self.home(index), ended(self.running(index), end, self.clock.now()))
+
+    def state(self, index: int) -> State:
+        state = read(self.home(index))
+        assert isinstance(state, State)
         return state
 
     def last(self, index: int) -> Attempt:
@@ -278,11 +288,31 @@ def test_a_task_that_had_nothing_to_run_leaves_no_trace(scene: Scene, end: tuple
 
 def test_a_task_whose_first_member_is_done_did_begin(scene: Scene) -> None:
     scene.submitted()
-    scene.session.ledger.append("settled", outcome="done", members="1")
+    scene.done(1)
     scene.scheduler.past = [seen(1, "FAILED", exit_code=127)]
     scene.reconcile()
-    assert not scene.home(1).exists()
+    assert len(scene.state(1).attempts) == 1
     assert scene.session.ledger.fold().fruitless == 0
+
+
+def test_a_member_whose_results_were_deleted_is_no_longer_done(scene: Scene) -> None:
+    for index in range(4):
+        scene.done(index)
+    scene.reconcile()
+    assert scene.session.ledger.fold().settled.keys() == {0, 1, 2, 3}
+    (scene.home(2) / "state.json").unlink()
+    account = scene.reconcile()
+    assert [view.status for view in account.views] == ["done", "done", "new", "done"]
+    assert scene.session.ledger.fold().settled.keys() == {0, 1, 3}
+
+
+def test_an_unanswered_intent_whose_members_are_all_done_is_over(scene: Scene) -> None:
+    """No question to the scheduler could tell more than their files do."""
+    scene.submitted(job=None)
+    for index in range(4):
+        scene.done(index)
+    assert not scene.reconcile().book.open()
+    assert scene.scheduler.asked == []
 
 
 def test_an_array_that_begins_nothing_is_counted_until_a_person_resumes(scene: Scene) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc import __version__
 from astrohpc.engines.variables import VARIABLES
 from astrohpc.files import write_atomic
 from astrohpc.planet import PARAMETERS, Planet
+from astrohpc.version import VERSION
 
 Array = NDArray[Any]
 
@@ -123,7 +123,7 @@ def write_canonical(path: Path, output: Output) -> None:
                 "title": output.title,
                 "source": output.source,
                 "engine": output.engine,
-                "history": f"written by astrohpc {__version__}",
+                "history": f"written by astrohpc {VERSION}",
                 **planet_attributes(output.planet),
                 **(output.attributes or {}),
             }

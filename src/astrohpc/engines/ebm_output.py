@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc import __version__
 from astrohpc.constants import DAY_S, YEAR_S
 from astrohpc.engines.canonical import Field, Grid, Output, TimeAxis, pairs, write_canonical
 from astrohpc.engines.ebm_model import State, World, Year, energy_residual, has_converged, regime
 from astrohpc.engines.variables import EBM
 from astrohpc.kernels import ebm as kernel
+from astrohpc.version import VERSION
 
 Array = NDArray[np.float64]
 
@@ -88,7 +88,7 @@ def write_climate(
         Output(
             planet=world.planet,
             engine="ebm",
-            source=f"astrohpc EBM {__version__}",
+            source=f"astrohpc EBM {VERSION}",
             title="Climate of an idealised planet",
             grid=_grid(world),
             time=_time(world),

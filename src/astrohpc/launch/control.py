@@ -21,6 +21,8 @@ from astrohpc.sweep.state import Attempt, Damaged, State, from_json
 from astrohpc.sweep.submit import CANCELLED, share_out
 from astrohpc.sweep.survey import View
 
+LOCAL_STOP_S = 60.0  # for a restart to be written; a runner kills after half of it
+
 
 def throttle(session: Session, at_once: int) -> int:
     """Let at most ``at_once`` tasks run at once, over all arrays of the sweep, from now on."""
@@ -67,8 +69,22 @@ def cancel(session: Session) -> int:
         say(f"{name}: nothing was queued or running")
     else:
         say(f"{name}: asked jobs {', '.join(jobs)} to stop; what runs writes its restart first")
+    if session.config.site.scheduler == "local":
+        _await_end(session)
     say("next: the same 'launch sweep' command again continues where it stopped")
     return 0
+
+
+def _await_end(session: Session) -> None:
+    """On one's own machine "cancelled" means that nothing runs any more."""
+    patience_ends = session.clock.now() + LOCAL_STOP_S
+    while any(one.phase != "over" for one in session.scheduler.jobs()):
+        if session.clock.now() > patience_ends:
+            say(
+                f"some model still writes its restart after {LOCAL_STOP_S:.0f} s; it stops by itself"
+            )
+            return
+        session.clock.sleep(0.1)
 
 
 # ------------------------------------------------------------------------------ explain

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import astrohpc
+from astrohpc.version import VERSION
 
 DESCRIPTION = """\
 Sweeps of planetary climate models, on a laptop and on any Slurm cluster.
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    main.add_argument("--version", action="version", version=f"astrohpc {astrohpc.__version__}")
+    main.add_argument("--version", action="version", version=f"astrohpc {VERSION}")
     verbs = main.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     def verb(name: str, line: str, epilog: str = "") -> argparse.ArgumentParser:

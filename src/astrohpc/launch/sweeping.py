@@ -2,20 +2,19 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import readable_failures
 from astrohpc.launch.compose import compose
-from astrohpc.launch.output import count, many, note, say, table
-from astrohpc.launch.show import headline, next_command, progress_bar, views_of
+from astrohpc.launch.follow import conclude, follow, report
+from astrohpc.launch.output import count, many, note, say
 from astrohpc.outcome import Outcome
 from astrohpc.slurm.client import SlurmClient
 from astrohpc.slurm.directives import format_indices
 from astrohpc.slurm.whoami import own_job
-from astrohpc.sweep import board, breaker, provenance
+from astrohpc.sweep import breaker, provenance
 from astrohpc.sweep import config as configs
 from astrohpc.sweep.advance import Step, advance, check_room
 from astrohpc.sweep.builds import missing_executables
@@ -24,10 +23,7 @@ from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.ledger import Book
 from astrohpc.sweep.members import Member, read_table
 from astrohpc.sweep.plan import make_plan
-from astrohpc.sweep.report import write_report
 from astrohpc.sweep.session import Session
-from astrohpc.sweep.standing import standing
-from astrohpc.sweep.state import State
 from astrohpc.sweep.submit import CANCELLED
 from astrohpc.sweep.survey import View, survey
 
@@ -56,8 +52,17 @@ def sweep(session: Session, *, wait: bool | None, command: Sequence[str]) -> int
         _tell(session, step, members)
         if wait is None:
             wait = session.config.site.scheduler == "local"
-        if wait and session.ledger.fold().open():
-            return follow(session)
+        return _wait_or_leave(session, wait)
+
+
+def _wait_or_leave(session: Session, wait: bool) -> int:
+    """Follow what is queued; where nothing is, nothing is left to do but a report."""
+    if session.ledger.fold().open():
+        return follow(session) if wait else 0
+    if conclude(session):
+        say(
+            f"wrote the table and the plot of {session.folder.path.name} to {session.folder.reports}"
+        )
     return 0
 
 
@@ -90,6 +95,8 @@ def keep(folder: SweepFolder, clock: Clock) -> int:
     while True:
         with readable_failures("runs"), folder.lock(clock, note):
             session = Session.of(folder, clock, note)
+            if _dismissed(session):
+                return 0
             members = read_table(folder.table)
             step = advance(session, members, patient=True)
             wait_s = step.account.rest_s or (
@@ -104,6 +111,12 @@ def keep(folder: SweepFolder, clock: Clock) -> int:
                         session.ledger.append("closed", key=submission.key, began=True)
                 return 0
         clock.sleep(wait_s)
+
+
+def _dismissed(session: Session) -> bool:
+    """Whether this keeper's work was done by somebody else while it waited for its turn."""
+    keepers = (s for s in session.ledger.fold().submissions.values() if s.kind == "keeper")
+    return any(keeper.closed and keeper.job == own_job() for keeper in keepers)
 
 
 def _tell(session: Session, step: Step, members: Sequence[Member]) -> None:
@@ -137,9 +150,16 @@ def _tell(session: Session, step: Step, members: Sequence[Member]) -> None:
         say(f"next: python -m astrohpc.launch watch {name}")
         return
     counts = plan.counts
-    done = counts["done"] + counts["elsewhere"]
     rest = ", ".join(
-        f"{counts[s]} {s}" for s in ("queued", "running", "silent", "stopped") if counts[s]
+        f"{counts[status]} {word}"
+        for status, word in (
+            ("elsewhere", "in another sweep's hands"),
+            ("queued", "queued"),
+            ("running", "running"),
+            ("silent", "silent"),
+            ("stopped", "given up"),
+        )
+        if counts[status]
     )
     if plan.tasks_later:
         later = count(plan.tasks_later, "task")
@@ -147,110 +167,19 @@ def _tell(session: Session, step: Step, members: Sequence[Member]) -> None:
         say(f"next: python -m astrohpc.launch watch {name}, or the same command again")
         return
     say(
-        f"{name}: nothing to submit; {done} of {len(members)} members are done"
+        f"{name}: nothing to submit; {counts['done']} of {len(members)} members are done"
         + (f", {rest}" if rest else "")
     )
     if step.account.book.open("array"):
         say(f"next: python -m astrohpc.launch watch {name}")
+    elif counts["elsewhere"]:
+        say("next: the same command again, when that sweep is done with them")
     elif counts["stopped"]:
         say(f"next: python -m astrohpc.launch status {name} --members")
     else:
         say(
             f"next: look at {session.folder.reports}, or python -m astrohpc.launch tensorboard {name}"
         )
-
-
-def follow(session: Session) -> int:
-    """Watch until nothing is in the queue; do the keeper's work where there is none."""
-    kept: dict[int, State] = {}
-    patience = max(session.config.site.query_interval_s, 15)
-    stepped = session.clock.now()
-    with progress_bar() as bar:
-        while True:
-            looked = session.clock.now()
-            book, views = views_of(session, kept)
-            stand = standing(views, session.clock.now())
-            bar.show(stand, session.clock.now())
-            if book.stopped or not book.open():
-                break
-            pause = 0.5 if session.config.site.scheduler == "local" else 2.0
-            session.clock.sleep(max(pause, 10 * (session.clock.now() - looked)))
-            keeper_dead = session.config.site.scheduler == "local" and not _any_runner(session)
-            if keeper_dead or session.clock.now() - stepped > 2 * patience:
-                stepped = session.clock.now()
-                with session.folder.lock(session.clock, note):
-                    step = advance(session, read_table(session.folder.table))
-                many(step.account.notes)
-    if not book.reported:
-        report(session)
-    book, views = views_of(session, kept)
-    stand = standing(views, session.clock.now())
-    say(f"{session.folder.path.name}: {headline(stand)}")
-    for outcome, number in stand.causes.items():
-        say(f"{number} ended as {outcome.replace('_', ' ')}")
-    if book.stopped:
-        say(f"stopped: {book.stopped}")
-    _show_worlds(session, views)
-    _compare_with_original(session, views)
-    say(f"next: {next_command(session, stand, book)}")
-    return 1 if stand.counts.get("stopped") or book.stopped else 0
-
-
-def _compare_with_original(session: Session, views: Sequence[View]) -> None:
-    """Say how many members of a rerun came out the same to the last bit."""
-    if session.config.rerun_of is None:
-        return
-    original = Session.of(SweepFolder(Path(session.config.rerun_of)), session.clock, note)
-    _, before = views_of(original)
-    then = {view.member.planet: _result(view) for view in before if view.status == "done"}
-    same = sum(
-        view.status == "done" and then.get(view.member.planet) == _result(view) for view in views
-    )
-    say(f"rerun: {same} of {len(then)} results of {original.folder.path.name} are identical")
-
-
-def _result(view: View) -> dict[str, object]:
-    """What a member found, without how long it took."""
-    assert isinstance(view.state, State)
-    return {name: value for name, value in view.state.summary.items() if name != "cpu_s"}
-
-
-def _any_runner(session: Session) -> bool:
-    return any(one.phase != "over" for one in session.scheduler.jobs())
-
-
-def report(session: Session) -> list[Path]:
-    """Write the table, the plot and TensorBoard's file from what there is now."""
-    _, views = views_of(session)
-    board.feed(session.folder, session.engine, views, session.clock)
-    return write_report(
-        session.folder, views, engine=session.engine.name, source=session.engine.description
-    )
-
-
-def _show_worlds(session: Session, views: Sequence[View]) -> None:
-    """Print the first few worlds; the rest is in the report."""
-    rows = []
-    for view in views:
-        if view.status == "done" and isinstance(view.state, State):
-            rows.append((view, view.state.summary))
-    if not rows:
-        return
-    names = [name for name in rows[0][1] if name not in ("cpu_s", "converged")]
-    table(
-        ("index", "id", *names),
-        [
-            (str(view.member.index), view.member.id, *(_short(summary.get(name)) for name in names))
-            for view, summary in rows[:8]
-        ],
-        title=f"{session.folder.path.name}, the first of {len(rows)} worlds ({session.engine.description})",
-    )
-    for path in sorted(session.folder.reports.glob("worlds.*")):
-        say(f"wrote {path}")
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 # ------------------------------------------------------------------------------ retry, rerun
@@ -297,10 +226,9 @@ def retry(
         say(f"{session.folder.path.name}: another chance for {count(len(chosen), 'member')}")
         step = advance(session, members)
     _tell(session, step, members)
-    local = session.config.site.scheduler == "local"
-    if (local if wait is None else wait) and session.ledger.fold().open():
-        return follow(session)
-    return 0
+    if wait is None:
+        wait = session.config.site.scheduler == "local"
+    return _wait_or_leave(session, wait)
 
 
 def rerun(

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import jinja2
 
-import astrohpc
 from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
 from astrohpc.slurm.directives import format_indices, format_walltime
 from astrohpc.slurm.request import JobRequest
+from astrohpc.version import VERSION
 
 
 def render(request: JobRequest) -> str:
     """Return the script of ``request``: a pure function, and the only place where scripts come from."""
     template = _templates().get_template(f"{request.kind}.sbatch.j2")
     text = template.render(
-        title=f"astrohpc {astrohpc.__version__}: {request.title}",
+        title=f"astrohpc {VERSION}: {request.title}",
         name=request.name,
         comment=request.comment,
         script=f"scripts/{request.name}.sbatch",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
+from astrohpc.outcome import Outcome
 from astrohpc.slurm.directives import format_indices, parse_indices
 from astrohpc.slurm.request import Array, Resources
 from astrohpc.slurm.states import phase
@@ -75,6 +76,10 @@ class Book:
         default_factory=dict
     )  # members that lie in another sweep's folder
     digest: str = ""  # of the design and engine that members.tsv was last made from
+
+    def is_done(self, index: int) -> bool:
+        """Whether a member was done when it was last looked at."""
+        return self.settled.get(index) == Outcome.DONE
 
     def open(self, kind: Kind | None = None) -> list[Submission]:
         """Submissions that are not known to be over."""
@@ -164,6 +169,9 @@ def _apply(book: Book, event: dict[str, Any]) -> None:
             indices = parse_indices(event["members"])
             book.settled |= dict.fromkeys(indices, event["outcome"])
             book.failures[event["outcome"]] += len(indices)
+        case "lost":
+            for index in parse_indices(event["members"]):
+                book.settled.pop(index, None)
         case "reopened":
             for index, attempts in zip(
                 parse_indices(event["members"]), event["attempts"], strict=True

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import astrohpc
 from astrohpc.clock import Clock, iso
 from astrohpc.files import digest, write_atomic
 from astrohpc.sweep.folder import SweepFolder
+from astrohpc.version import VERSION
 
 
 def record(
@@ -43,9 +43,9 @@ def read(folder: SweepFolder) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     """Return the code and the packages that we are."""
-    source = Path(astrohpc.__file__).resolve().parent
+    source = Path(__file__).resolve().parent.parent
     return {
-        "astrohpc": astrohpc.__version__,
+        "astrohpc": VERSION,
         "git_commit": _git(source, "rev-parse", "HEAD"),
         "git_diff": _git(source, "diff", "HEAD"),
         "python": platform.python_version(),

@@ -69,7 +69,16 @@ def _worth_asking(session: Session, book: Book, views: Iterable[View]) -> bool:
 
 
 def _settle_done(session: Session, views: Iterable[View], book: Book) -> None:
-    """Note members that are newly done, and close submissions that are all done: files tell enough."""
+    """Note members that are newly done, and close submissions that are all done: files tell enough.
+
+    Members that were done and have lost their files since (deleted, or purged) are no longer settled.
+    """
+    lost = [v.member.index for v in views if v.status != "done" and book.is_done(v.member.index)]
+    if lost:
+        session.ledger.append("lost", members=format_indices(lost))
+        session.say(f"{len(lost)} members were done and have lost their results; they run again")
+        for index in lost:
+            book.settled.pop(index)
     done = {view.member.index for view in views if view.status == "done"}
     fresh = sorted(done - book.settled.keys())
     if fresh:
@@ -77,7 +86,7 @@ def _settle_done(session: Session, views: Iterable[View], book: Book) -> None:
         book.settled |= dict.fromkeys(fresh, str(Outcome.DONE))
     existing = {view.member.index for view in views}
     for submission in book.open("array"):
-        if submission.certain and done >= existing.intersection(submission.members()):
+        if done >= existing.intersection(submission.members()):
             _close(session, submission, began=True)
 
 

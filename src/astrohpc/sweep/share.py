@@ -59,9 +59,10 @@ def run_elsewhere(
         home = book.shared.get(member.index)
         if home is None or member.index in book.settled:
             continue
-        if not folder.member(member.id).exists():  # its home was deleted: from now on it is ours
-            with contextlib.suppress(FileNotFoundError):
-                folder.member(member.id).unlink()
+        place = folder.member(member.id)
+        if not place.exists():  # its home was deleted: from now on it is ours
+            if place.is_symlink():
+                place.unlink(missing_ok=True)
             continue
         if home not in homes:
             homes[home] = _queued_ids(SweepFolder(folder.path.parent / home), clock)

@@ -191,9 +191,13 @@ def share_out(session: Session, submission: Submission, at_once: int) -> None:
 def refresh_keeper(session: Session, after: Sequence[str], book: Book, serial: int) -> None:
     """Have one keeper, which waits for all of these jobs."""
     request = keeper_request(session, serial, after)
-    old = [s for s in book.open("keeper") if s.job is not None]
     submit(session, request, "keeper", Array(tasks=(), throttle=1))
-    for keeper in old:
+    dismiss_keepers(session, book)
+
+
+def dismiss_keepers(session: Session, book: Book) -> None:
+    """Send away the keepers of ``book``, but not the one that we may be."""
+    for keeper in [s for s in book.open("keeper") if s.job is not None]:
         assert keeper.job is not None
         if keeper.job != own_job():
             with contextlib.suppress(SchedulerSilent, SchedulerRefused):  # it may be over by now

@@ -56,7 +56,9 @@ def survey(
     all_states: bool = False,
     kept: dict[int, State] | None = None,
 ) -> list[View]:
-    """Read where each member stands; settled ones are not looked at again unless ``all_states``.
+    """Read where each member stands; settled ones are not read again unless ``all_states``.
+
+    A member that was done counts only while its state is there: results are deleted, and purged.
 
     ``kept`` collects the states of members that are done, so that who looks often reads them once.
     """
@@ -74,9 +76,17 @@ def survey(
         if kept is not None and isinstance(state, State) and state.outcome == Outcome.DONE:
             kept[member.index] = state
         view = View(member, "new", state, covering.get(member.index))
+        if settled == Outcome.DONE and not _still_there(folder, view, all_states=all_states):
+            settled = None
         view.status = _settled(settled) if settled else _status(view, now, stale_s)
         views.append(view)
     return views
+
+
+def _still_there(folder: SweepFolder, view: View, *, all_states: bool) -> bool:
+    if view.state is None and not all_states:
+        return (folder.member(view.member.id) / "state.json").exists()
+    return isinstance(view.state, State)
 
 
 def _settled(outcome: str) -> Status:
