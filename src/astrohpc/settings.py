@@ -54,7 +54,7 @@ def build(kind: type[T], written: object, where: str) -> T:
 def _convert(hint: Any, value: object, where: str) -> object:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None:
-        if type(None) in options:
+        if type(None) in options or hint in (object, Any):
             return None
         raise ConfigError(f"{where}: a value is needed here; write {_describe(hint)}.")
     for option in options:

@@ -46,8 +46,12 @@ class Engine(Protocol):
     def description(self) -> str:
         """What its numbers are; stands in every table and plot that is made of them."""
 
+    @property
+    def extent(self) -> frozenset[str]:
+        """Settings that say how far a member goes: no part of its id, so that it may go farther later."""
+
     def physics(self) -> Mapping[str, Any]:
-        """All that decides the result besides the planet: settings, code or executable, inputs."""
+        """All else that decides the result besides the planet: settings, code or executable, inputs."""
 
     def check(self, planet: Planet) -> None:
         """Raise ConfigError where this model cannot run this planet."""
@@ -73,7 +77,10 @@ class Engine(Protocol):
         """
 
     def verdict(self, folder: Path) -> Verdict | None:
-        """What the files in the folder say happened, or None if they say nothing."""
+        """What the files in the folder say happened, or None if they say nothing.
+
+        DONE says that nothing is left to do under the present settings.
+        """
 
     def files(self) -> frozenset[str]:
         """Names this model may leave in a member's folder; anything else there is foreign."""

@@ -69,6 +69,7 @@ class Command:
     """A program with its settings."""
 
     name: str = "command"
+    extent: frozenset[str] = frozenset()
 
     def __init__(self, settings: CommandSettings, clock: Clock | None = None) -> None:
         self.settings = settings

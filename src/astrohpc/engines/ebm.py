@@ -38,6 +38,7 @@ class Ebm:
 
     name: str = "ebm"
     description: str = "idealised energy-balance model, synthetic data"
+    extent: frozenset[str] = frozenset()
 
     def __init__(self, settings: EbmSettings, clock: Clock | None = None) -> None:
         self.settings = settings

@@ -77,6 +77,7 @@ class Task:
             host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
             clock=self.clock,
             stale_s=self.config.site.stale_s,
+            goes_on=lambda: self._goes_on(member, where),
         )
         if isinstance(held, Busy):
             self.say(f"{name}: left alone, {held.why}")
@@ -95,6 +96,10 @@ class Task:
         if verdict.outcome is Outcome.BAD_CONFIG:
             note_failure(self.folder, member.id, verdict.reason)
         return verdict.outcome
+
+    def _goes_on(self, member: Member, where: Path) -> bool:
+        verdict = load_engine(self.config.engine, member.overrides).verdict(where)
+        return verdict is None or verdict.outcome is not Outcome.DONE
 
     def _run(self, member: Member, held: Claim) -> tuple[Verdict, Mapping[str, float | str | bool]]:
         try:

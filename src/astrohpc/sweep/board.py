@@ -25,11 +25,11 @@ POINTS_A_FEED = 60  # a curve is as readable with sixty points as with five hund
 
 @dataclass
 class Fed:
-    """How far the event file is: its good length, and the last model year of each member."""
+    """How far the event file is: its good length, the last year of each member, who is finished."""
 
     size: int = 0
     years: dict[str, float] = field(default_factory=dict)
-    finished: list[int] = field(default_factory=list)
+    finished: dict[str, int] = field(default_factory=dict)  # after how many attempts
 
 
 def feed(folder: SweepFolder, engine: Engine, views: Sequence[View], clock: Clock) -> int:
@@ -39,7 +39,6 @@ def feed(folder: SweepFolder, engine: Engine, views: Sequence[View], clock: Cloc
         if not held:
             return 0  # somebody else is feeding it
         fed = _read(folder.board / ".fed.json")
-        finished = set(fed.finished)
         path = folder.board / FILE
         points = 0
         with path.open("ab") as file:
@@ -48,7 +47,8 @@ def feed(folder: SweepFolder, engine: Engine, views: Sequence[View], clock: Cloc
             writer = _writer(file, new=fed.size == 0)
             for view in views:
                 index = view.member.index
-                if index in finished or not view.attempts:
+                tries = len(view.attempts)
+                if not tries or fed.finished.get(str(index)) == tries:
                     continue
                 fresh = _fresh(
                     engine.series(folder.member(view.member.id)), fed.years.get(str(index), -1.0)
@@ -59,11 +59,10 @@ def feed(folder: SweepFolder, engine: Engine, views: Sequence[View], clock: Cloc
                 if fresh:
                     fed.years[str(index)] = fresh[-1].model_years
                 if view.status == "done":
-                    finished.add(index)
+                    fed.finished[str(index)] = tries
             writer.flush()
             file.flush()
             fed.size = file.tell()
-        fed.finished = sorted(finished)
         write_atomic(folder.board / ".fed.json", json.dumps(vars(fed)))
     return points
 

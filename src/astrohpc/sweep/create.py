@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from astrohpc.engines.base import Engine
+from astrohpc.engines.load import load_engine
 from astrohpc.errors import ConfigError
 from astrohpc.files import digest, file_digest
+from astrohpc.outcome import Outcome
 from astrohpc.slurm import limits as slurm_limits
 from astrohpc.slurm.directives import format_indices
 from astrohpc.sweep import config as configs
@@ -16,6 +18,8 @@ from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.members import Member, member_id, read_table, write_table
 from astrohpc.sweep.session import Session
 from astrohpc.sweep.share import link_shared
+from astrohpc.sweep.state import State
+from astrohpc.sweep.state import read as state_of
 
 
 def design_digest(session: Session) -> str:
@@ -108,6 +112,8 @@ def create_or_extend(session: Session, command: Sequence[str]) -> tuple[list[Mem
         return members, 0
     folder.make()
     _keep_limits(session)
+    if existed and book.digest != now:
+        _send_on(session, members[:before])
     provenance.record(folder, session.written, session.clock, command)
     configs.save(folder.config, session.written)
     if not existed:
@@ -120,6 +126,29 @@ def create_or_extend(session: Session, command: Sequence[str]) -> tuple[list[Mem
     if fresh:
         write_table(folder.table, members)
     return members, len(fresh)
+
+
+def _send_on(session: Session, members: Sequence[Member]) -> None:
+    """Reopen members that are done but have farther to go under the new settings of their engine.
+
+    Until the new digest is in the ledger, a further command does this again.
+    """
+    if not session.engine.extent:
+        return
+    onward: dict[int, int] = {}
+    for member in members:
+        place = session.folder.member(member.id)
+        state = state_of(place)
+        if not isinstance(state, State) or state.outcome != Outcome.DONE:
+            continue
+        verdict = load_engine(session.config.engine, member.overrides).verdict(place)
+        if verdict is not None and verdict.outcome is Outcome.CHECKPOINTED:
+            onward[member.index] = len(state.attempts)
+    if onward:
+        session.ledger.append(
+            "reopened", members=format_indices(onward), attempts=list(onward.values())
+        )
+        session.say(f"{len(onward)} members that were done go on from where they ended")
 
 
 def _keep_limits(session: Session) -> None:
@@ -140,5 +169,6 @@ def append_branches(session: Session, members: list[Member], branches: Sequence[
 def _share(session: Session, fresh: Sequence[Member]) -> None:
     """Link those of new rows that a neighbour has."""
     if session.config.share:
-        for home, indices in link_shared(session.folder, fresh).items():
+        extent = {name: session.written["engine"].get(name) for name in session.engine.extent}
+        for home, indices in link_shared(session.folder, fresh, extent).items():
             session.ledger.append("shared", members=format_indices(indices), home=home)

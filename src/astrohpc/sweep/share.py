@@ -6,17 +6,23 @@ that is made or extended looks through its neighbours' tables once.
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
+from astrohpc.sweep import config as configs
 from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.ledger import Book, Ledger
 from astrohpc.sweep.members import Member
 
 
-def link_shared(folder: SweepFolder, members: Iterable[Member]) -> dict[str, list[int]]:
-    """Link members that a neighbour has; return their indices by the neighbour's name."""
+def link_shared(
+    folder: SweepFolder, members: Iterable[Member], extent: Mapping[str, object]
+) -> dict[str, list[int]]:
+    """Link members that a neighbour has; return their indices by the neighbour's name.
+
+    ``extent`` is how far ours go: a neighbour whose members go less far, or farther, keeps its own.
+    """
     wanted = {member.id: member.index for member in members}
     found: dict[str, list[int]] = {}
     for table in sorted(folder.path.parent.glob("*/members.tsv")):
@@ -25,12 +31,22 @@ def link_shared(folder: SweepFolder, members: Iterable[Member]) -> dict[str, lis
             continue
         if not os.access(neighbour.members, os.W_OK):
             continue  # somebody else's: what it has not finished we could not finish there
-        for member in wanted.keys() & _ids(neighbour):
+        common = wanted.keys() & _ids(neighbour)
+        if common and extent and not _goes_as_far(neighbour, extent):
+            continue
+        for member in common:
             if neighbour.member(member).is_symlink():
                 continue  # it is at home in a third sweep, which has its turn
             _link(folder, neighbour, member)
             found.setdefault(neighbour.path.name, []).append(wanted.pop(member))
     return found
+
+
+def _goes_as_far(neighbour: SweepFolder, extent: Mapping[str, object]) -> bool:
+    with contextlib.suppress(ConfigError, OSError, KeyError, AttributeError):
+        engine = configs.load(neighbour.config)["engine"]
+        return all(engine.get(name) == value for name, value in extent.items())
+    return False
 
 
 def _ids(folder: SweepFolder) -> set[str]:

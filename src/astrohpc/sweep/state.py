@@ -9,7 +9,7 @@ gone.
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -175,9 +175,19 @@ def ended(
 
 
 def claim(
-    folder: Path, *, member: str, index: int, job: str, host: str, clock: Clock, stale_s: float
+    folder: Path,
+    *,
+    member: str,
+    index: int,
+    job: str,
+    host: str,
+    clock: Clock,
+    stale_s: float,
+    goes_on: Callable[[], bool] = lambda: False,
 ) -> Claim | Busy:
     """Take the next attempt at a member, unless it is done or someone else holds it.
+
+    ``goes_on`` says of a member that is done whether more is asked of it now than was then.
 
     A running attempt of the same job is our own earlier life: Slurm requeues a task only after it has
     killed it (or, on a cut network, believes so: then fencing ends the old one). An attempt of another
@@ -188,7 +198,7 @@ def claim(
     if isinstance(state, Damaged):
         state.path.replace(folder / "state.json.damaged")
         state = None
-    if state is not None and state.outcome == Outcome.DONE:
+    if state is not None and state.outcome == Outcome.DONE and not goes_on():
         return Busy("it is done", done=True)
     last = state.last if state else None
     now = clock.now()

@@ -73,12 +73,13 @@ def survey(
         state: State | Damaged | None = kept.get(member.index) if kept else None
         if state is None and (all_states or settled is None):
             state = read(folder.member(member.id))
-        if kept is not None and isinstance(state, State) and state.outcome == Outcome.DONE:
-            kept[member.index] = state
         view = View(member, "new", state, covering.get(member.index))
         if settled == Outcome.DONE and not _still_there(folder, view, all_states=all_states):
             settled = None
-        view.status = _settled(settled) if settled else _status(view, now, stale_s)
+        forgiven = book.reopened.get(member.index, 0)
+        view.status = _settled(settled) if settled else _status(view, now, stale_s, forgiven)
+        if kept is not None and isinstance(state, State) and view.status == "done":
+            kept[member.index] = state
         views.append(view)
     return views
 
@@ -95,9 +96,14 @@ def _settled(outcome: str) -> Status:
     return "branched" if outcome == "branched" else "stopped"
 
 
-def _status(view: View, now: float, stale_s: float) -> Status:
+def _status(view: View, now: float, stale_s: float, forgiven: int) -> Status:
+    """``forgiven`` is how many attempts were made before it was reopened: their end is no longer its."""
     state = view.state
-    if isinstance(state, State) and state.outcome == Outcome.DONE:
+    if (
+        isinstance(state, State)
+        and state.outcome == Outcome.DONE
+        and len(state.attempts) > forgiven
+    ):
         return "done"
     if isinstance(state, State) and state.last and state.last.running:
         return "running" if now - state.updated < stale_s else "silent"

@@ -144,8 +144,10 @@ def test_physics_name_version_and_executable(built: Exoplasim) -> None:
 def test_what_decides_a_member_decides_its_id(built: Exoplasim) -> None:
     planet = make_planet()
     assert member_id(planet, built) == member_id(planet, Exoplasim(settings()))
-    for change in ({"seed": 2}, {"timestep_min": 22.5}, {"leg_days": 5.0}, {"run_days": 20.0}):
+    for change in ({"seed": 2}, {"timestep_min": 22.5}, {"leg_days": 5.0}, {"climate_days": 10.0}):
         assert member_id(planet, Exoplasim(settings(**change))) != member_id(planet, built)
+    farther = Exoplasim(settings(run_days=20.0))
+    assert member_id(planet, farther) == member_id(planet, built), "one goes on as the other"
 
 
 def test_it_is_an_engine_by_its_name() -> None:

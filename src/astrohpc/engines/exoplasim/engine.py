@@ -11,7 +11,7 @@ from astrohpc.engines import record, series
 from astrohpc.engines.base import Estimate, Progress
 from astrohpc.engines.exoplasim import arguments, build, files
 from astrohpc.engines.exoplasim.equilibrium import YEAR_DAYS
-from astrohpc.engines.exoplasim.settings import ExoplasimSettings
+from astrohpc.engines.exoplasim.settings import EXTENT, ExoplasimSettings
 from astrohpc.errors import ConfigError
 from astrohpc.files import digest
 from astrohpc.outcome import Outcome, Verdict
@@ -22,7 +22,7 @@ ADAPTER_VERSION = "1"
 
 # Measured at T21, 10 layers and 32 steps a day: seconds a time step, and for a start and an end.
 _STEP_CPU_S, _ONCE_CPU_S = 0.0215, 1.5
-_RESTART_BYTES, _RECORD_BYTES = 6_600_000, 500_000
+_RESTART_BYTES, _RECORD_BYTES = 6_600_000, 1_250_000  # of a record: raw, and in the climate
 _POINTS = 32 * 64 * 10
 _LATITUDES = 32
 
@@ -31,6 +31,7 @@ class Exoplasim:
     """ExoPlaSim with its settings."""
 
     name: str = "exoplasim"
+    extent: frozenset[str] = EXTENT
 
     def __init__(self, settings: ExoplasimSettings, clock: Clock | None = None) -> None:
         self.settings = settings
@@ -97,11 +98,10 @@ class Exoplasim:
             member = digest({"planet": values, "physics": dict(self.physics())})
             way = digest({"planet": values, **self._code(), **self.settings.trajectory()})
             ended = record.load_record(folder)
-            if ended is not None and ended.member == member:
+            if ended is not None:
+                record.check_member(folder / record.RECORD, ended.member, member)
                 if self.verdict(folder) == ended.verdict:
                     return ended.verdict
-            elif ended is not None:
-                self._check_continues(folder, way, ended.member, member)
 
             from astrohpc.engines.exoplasim.run import Attempt  # noqa: PLC0415
 
@@ -118,18 +118,15 @@ class Exoplasim:
         except ConfigError as error:
             return Verdict(Outcome.BAD_CONFIG, str(error))
 
-    def _check_continues(self, folder: Path, way: str, found: str, member: str) -> None:
-        """A shorter run of the same way may be continued; its end no longer counts then."""
-        restarts = files.load_restarts(folder)
-        if restarts is None or restarts.trajectory != way:
-            record.check_member(folder / record.RECORD, found, member)
-        (folder / record.RECORD).unlink()
-
     def verdict(self, folder: Path) -> Verdict | None:
         """What the files in the folder say happened."""
-        ended = record.recorded_verdict(folder)
-        if ended is not None:
-            return ended
+        ended = record.load_record(folder)
+        if ended is not None and self._goes_on(ended):
+            asked = f"{self._limit_days():g} days are asked for"
+            return Verdict(Outcome.CHECKPOINTED, f"{ended.verdict.reason}; now {asked}")
+        said = record.recorded_verdict(folder)
+        if said is not None:
+            return said
         try:
             restarts = files.load_restarts(folder)
         except ConfigError as error:
@@ -139,6 +136,18 @@ class Exoplasim:
             return Verdict(Outcome.CHECKPOINTED, f"the restart of day {days:g} waits to be resumed")
         return None
 
+    def _goes_on(self, ended: record.Record) -> bool:
+        """Whether a member that ended has farther to go than it had then."""
+        if ended.verdict.outcome is not Outcome.DONE:
+            return False
+        if self.settings.run_days is None and ended.summary.get("converged") == "true":
+            return False
+        days = float(ended.summary["model_years"]) * YEAR_DAYS
+        return days < self._limit_days() - 1e-6
+
+    def _limit_days(self) -> float:
+        return self.settings.run_days or self.settings.max_years * YEAR_DAYS
+
     def files(self) -> frozenset[str]:
         """Names this model may leave in a member's folder."""
         return frozenset(
@@ -147,7 +156,7 @@ class Exoplasim:
 
     def series(self, folder: Path) -> list[Progress]:
         """Global means by leg, oldest first."""
-        limit = self.settings.run_days or self.settings.max_years * YEAR_DAYS
+        limit = self._limit_days()
         return [
             Progress(
                 model_years=row[0],

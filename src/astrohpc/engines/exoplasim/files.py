@@ -142,13 +142,17 @@ def clear_for_leg(folder: Path, start: int) -> None:
         shutil.copyfile(source, model / "plasim_restart")
 
 
-def tidy(folder: Path) -> None:
-    """Of a finished member, keep the namelists and the newest restart, to continue from."""
+def tidy(folder: Path, *, keep_output: bool) -> None:
+    """Of a finished member, keep the namelists and the newest restart, to continue from.
+
+    The climate of a member that goes on may have to reach back into ``output`` of before.
+    """
     (folder / WORKER_LOG).unlink(missing_ok=True)
     restarts = load_restarts(folder)
     keep = {restart_path(folder, restarts.steps).name} if restarts else set()
     for path in (folder / MODEL).iterdir():
-        if path.name not in keep and path.suffix != ".sra" and not path.name.endswith("_namelist"):
+        wanted = path.name in keep or path.suffix == ".sra" or path.name.endswith("_namelist")
+        if not wanted and not (keep_output and path.name.startswith("raw.")):
             path.unlink()
     if restarts and len(restarts.entries) > 1:
         save_restarts(folder, replace(restarts, entries=restarts.entries[-1:]))

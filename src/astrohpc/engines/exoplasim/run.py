@@ -229,7 +229,7 @@ class Attempt:
         verdict = Verdict(Outcome.DONE, reason)
         size = record.climate_size(self.folder)
         record.save_record(self.folder, record.Record(self.member, verdict, numbers, size))
-        files.tidy(self.folder)
+        files.tidy(self.folder, keep_output=numbers["converged"] == "false")
         return verdict
 
     def _write_climate(self, stop: Stop, report: Report) -> None:

@@ -23,10 +23,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "tolerance_k": (1e-5, 10.0),
     "climate_days": (0.05, 1e6),
 }
+# Settings that say how far a run goes, and no more: a member may go farther later.
+EXTENT = frozenset({"run_days", "max_years"})
 # Settings that decide when a run ends and what is kept of it, not the way that it goes.
-_EXTENT = (
-    "run_days",
-    "max_years",
+_END = (
+    *EXTENT,
     "equilibrium_years",
     "tolerance_wm2",
     "tolerance_k",
@@ -110,12 +111,12 @@ class ExoplasimSettings:
         return LATITUDES[self.resolution]
 
     def physics(self) -> dict[str, Any]:
-        """The settings that decide the result: all of them."""
-        return asdict(self)
+        """The settings that decide the result, however far it goes."""
+        return {name: value for name, value in asdict(self).items() if name not in EXTENT}
 
     def trajectory(self) -> dict[str, Any]:
         """The settings that decide the way, wherever it ends: what a restart belongs to."""
-        return {name: value for name, value in asdict(self).items() if name not in _EXTENT}
+        return {name: value for name, value in asdict(self).items() if name not in _END}
 
 
 _EXAMPLES = {"run_days": 30.0}

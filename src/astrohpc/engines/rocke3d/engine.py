@@ -41,6 +41,7 @@ class Rocke3d:
 
     name: str = "rocke3d"
     description: str = "ROCKE-3D (GISS ModelE), general circulation model"
+    extent: frozenset[str] = frozenset({"max_years"})
 
     def __init__(self, settings: Rocke3dSettings, clock: Clock | None = None) -> None:
         self.settings = settings
