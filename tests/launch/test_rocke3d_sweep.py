@@ -88,3 +88,24 @@ def test_a_time_limit_cuts_a_member_into_attempts(launch: Launcher, words: list[
         assert tries[-1] == "done"
         assert set(tries[:-1]) == {"checkpointed"}
         assert len(tries) >= 3, "two years of 0.02 s a day are 14 s, of which 5 fit"
+
+
+def test_a_raised_ceiling_lets_members_go_on_and_another_ceiling_is_not_shared(
+    launch: Launcher, words: list[str]
+) -> None:
+    launch(*words)
+    before = states(launch.sweep_folder("worlds"))
+    said = launch(*words, "engine.max_years=3.0")
+    assert "2 members that were done go on from where they ended" in said.err, said.all
+    assert "2 of 2 members done" in said.out
+    after = states(launch.sweep_folder("worlds"))
+    for index, state in after.items():
+        assert [attempt["outcome"] for attempt in state["attempts"]] == ["done", "done"]
+        assert state["summary"]["model_years"] > before[index]["summary"]["model_years"]
+    assert "nothing to submit; 2 of 2" in launch(*words, "engine.max_years=3.0").out
+
+    launch(*words, "sweep.name=shorter")
+    shorter = states(launch.sweep_folder("shorter"))
+    assert shorter[0]["summary"]["model_years"] == before[0]["summary"]["model_years"]
+    launch(*words, "sweep.name=longer", "engine.max_years=3.0")
+    assert not events(launch.sweep_folder("longer"), "intent"), "what goes as far is shared"
