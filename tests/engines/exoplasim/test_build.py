@@ -11,11 +11,13 @@ import pytest
 from support import make_planet
 from support_exoplasim import installed, settings
 
-from astrohpc.engines.exoplasim import Exoplasim, build
+from astrohpc.engines.exoplasim import Exoplasim, ExoplasimSettings, build
 from astrohpc.engines.exoplasim.worker import Worker, WorkerDied
 from astrohpc.engines.load import load_engine
 from astrohpc.errors import ConfigError
 from astrohpc.files import file_digest
+from astrohpc.launch.compose import compose
+from astrohpc.sweep import config as configs
 from astrohpc.sweep.members import member_id
 
 
@@ -148,6 +150,13 @@ def test_what_decides_a_member_decides_its_id(built: Exoplasim) -> None:
         assert member_id(planet, Exoplasim(settings(**change))) != member_id(planet, built)
     farther = Exoplasim(settings(run_days=20.0))
     assert member_id(planet, farther) == member_id(planet, built), "one goes on as the other"
+
+
+def test_the_shipped_settings_run_to_equilibrium() -> None:
+    engine = load_engine(configs.parse(compose(["engine=exoplasim"])).engine)
+    assert isinstance(engine, Exoplasim)
+    assert engine.settings.run_days is None
+    assert engine.settings == ExoplasimSettings()
 
 
 def test_it_is_an_engine_by_its_name() -> None:
