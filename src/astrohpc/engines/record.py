@@ -11,6 +11,7 @@ from astrohpc.files import write_atomic
 from astrohpc.outcome import Outcome, Verdict
 
 CLIMATE, RECORD = "climate.nc", "outcome.json"
+COMMAND_LOG = "command.log"  # what a program of the user's own printed
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,18 @@ def _locate(written: dict[str, Any]) -> dict[str, Any]:
     table = written["sweep"].get("file")
     if table:
         written["sweep"]["file"] = str(Path(table).expanduser().absolute())
+    command = written["engine"].get("command")
+    if isinstance(command, list):
+        written["engine"]["command"] = [_word(i, word) for i, word in enumerate(command)]
     return written
+
+
+def _word(position: int, word: object) -> object:
+    """A word of a program's command: absolute where it names a file, for jobs run in other folders."""
+    if not isinstance(word, str) or (position == 0 and "/" not in word):  # found by PATH
+        return word
+    path = Path(word).expanduser() if word.startswith("~") else Path(word)
+    return str(path.absolute()) if path.is_file() or position == 0 else word
 
 
 def _sentence(message: str, overrides: Sequence[str], own: Any) -> str:

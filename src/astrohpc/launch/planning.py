@@ -37,6 +37,9 @@ def plan(session: Session, *, dry_run: bool) -> int:
             limits=limits,
             missing=missing_executables(session, views),
         )
+        for index in planned.to_run:
+            if not members[index].overrides:
+                session.engine.check(members[index].planet)
         if dry_run:
             for request in requests_of(session, planned, book):
                 say(render(request))

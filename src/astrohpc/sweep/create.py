@@ -62,6 +62,8 @@ def _members_of(original: SweepFolder, engine: Engine) -> list[Member]:
     Ids are made anew: where the engine has changed since, they say so by being others.
     """
     rows = [member for member in read_table(original.table) if not member.branch_of]
+    for row in rows:
+        engine.check(row.planet)
     return [
         replace(row, index=index, id=member_id(row.planet, engine))
         for index, row in enumerate(rows)
