@@ -1,6 +1,7 @@
 """engine=command: the program of docs/engines.md, and programs that break its contract."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import REPOSITORY, Launcher, make_planet, outcomes, until
+from support import REPOSITORY, Launcher, make_planet, outcomes, rows, until
 
 from astrohpc.constants import STEFAN_BOLTZMANN
 from astrohpc.engines.base import Progress
@@ -337,3 +338,44 @@ def test_explain_shows_what_a_program_that_failed_said_last(launch: Launcher) ->
     words = ("sweep", "sweep.n=1", "engine=command", "policy.rules.unknown.limit=0")
     launch(*words, f"engine.command=[{sys.executable},model.py]")
     assert "command.log: no snow in the input" in launch("explain", "0").out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"ice_fraction": ' + "9" * 400 + "}", "summary.json: ice_fraction is too large"),
+        ('{"ice_fraction": ', "summary.json cannot be read as JSON"),
+        ("[" * 100_000, "summary.json cannot be read as JSON"),
+        ("[1]", "summary.json is no JSON object"),
+    ],
+)
+def test_a_summary_that_is_none_is_said(program: Make, member: Path, text: str, said: str) -> None:
+    verdict = run(program(f"{SPHERE}\nPath('summary.json').write_text({text!r})"), member)
+    assert verdict.outcome is Outcome.BAD_CONFIG
+    assert said in verdict.reason
+
+
+def test_a_summary_cannot_overwrite_our_columns(launch: Launcher) -> None:
+    more = {"id": "mine", "status": "well", "index": 7, "ice_fraction": "none", "albedo": 0.3}
+    text = f"{SPHERE}\nPath('summary.json').write_text({json.dumps(more)!r})"
+    (launch.folder / "model.py").write_text(text)
+    said = launch(
+        "sweep", "sweep.n=1", "engine=command", f"engine.command=[{sys.executable},model.py]"
+    )
+    assert said.code == 0, said.all
+    _, head, row = (launch.sweep_folder() / "reports" / "worlds.tsv").read_text().splitlines()
+    world = dict(zip(head.split("\t"), row.split("\t"), strict=True))
+    assert world["id"] == rows(launch.sweep_folder())[0]["id"]
+    assert (world["index"], world["status"]) == ("0", "done")
+    assert (world["summary_id"], world["summary_status"]) == ("mine", "well")
+    assert world["albedo"] == "0.3"
+
+
+@pytest.mark.parametrize("row", ["1e400,280,1", "nan,280,1", "1e30,280,1"])
+def test_a_year_that_is_none_is_no_progress(program: Make, member: Path, row: str) -> None:
+    (member / "run").mkdir()
+    head = "model_years,surface_temperature_k,toa_balance_wm2\n"
+    (member / "run" / "progress.csv").write_text(f"{head}1,1e400,1\n{row}\n")
+    (only,) = program("").series(member)
+    assert only.model_years == 1
+    assert math.isnan(only.surface_temperature_k)

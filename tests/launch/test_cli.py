@@ -53,6 +53,10 @@ MISTAKES = {
     "a wrong unit": ("sweep.fixed.radius=1 kg", "sweep.fixed.radius", "write for example"),
     "no unit": ("sweep.fixed.surface_pressure=1", "surface_pressure", "write for example"),
     "not a number": ("sweep.n=many", "sweep.n", "whole number"),
+    "a seed below zero": ("sweep.seed=-1", "sweep.seed", "write 0 or a positive"),
+    "planets without end": ("sweep.n=1000000000000", "sweep.n", "write fewer"),
+    "a number of 400 digits": (f"engine.max_years={'9' * 400}", "max_years", "below 1e308"),
+    "a share of 400 digits": (f"sweep.fixed.ch4={'9' * 400}", "sweep.fixed.ch4", "too large"),
     "no planets": ("sweep.n=0", "sweep.n", "write for example n: 64"),
     "a planet without air": ("sweep.fixed.surface_pressure=-1 bar", "surface_pressure", "-"),
     "more gas than there is": ("sweep.fixed.ch4=1.2", "ch4", "1"),
@@ -143,8 +147,11 @@ def test_a_verb_s_own_mistakes_are_named(launch: Launcher) -> None:
         (("retry", "--member", "7"), "there is no index 7; they run from 0 to 0"),
         (("explain", "7"), "there is no index 7"),
         (("explain", "zzz"), "no member has"),
+        (("explain", "²"), "no member has"),
         (("throttle", "0"), "N: 0 would let nothing run"),
         (("tensorboard", "--hours=0"), "--hours"),
+        (("tensorboard", "--hours=nan"), "--hours"),
+        (("tensorboard", "--hours=inf"), "--hours"),
         (("rerun", "demo", "engine.max_years=3"), "not the physics"),
         (("sweep", "--folder", "nowhere"), "--folder"),
         (("sweep", "--folder", "runs/demo", "sweep.n=2"), "overrides"),
@@ -288,6 +295,23 @@ def test_a_closed_pipe_is_no_error(launch: Launcher) -> None:
     )
     assert done.stdout.startswith("demo: 3 of 3 members done")
     assert done.stderr == ""
+
+
+def test_a_closed_output_is_said_and_a_closed_stderr_is_no_error(launch: Launcher) -> None:
+    launch("sweep", "sweep.n=1")
+    command = " ".join(launch.command(["status"]))
+    for closing, code, said in ((">&-", 2, "error: standard output is closed"), ("2>&-", 0, "")):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {closing}"],
+            cwd=launch.folder,
+            env=launch.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert done.stderr.startswith(said)
+        assert done.stderr.count("\n") == (code != 0)
 
 
 def test_explain_tells_a_planet_in_the_units_of_people(launch: Launcher) -> None:

@@ -22,6 +22,14 @@ from astrohpc.clock import Clock, SystemClock
 from astrohpc.constants import DAY_S
 from astrohpc.engines import record
 from astrohpc.engines.base import Estimate, Progress
+from astrohpc.engines.command_files import (
+    REASON,
+    last_year,
+    read_object,
+    read_reason,
+    read_rows,
+    read_summary,
+)
 from astrohpc.engines.conformance import check_conformance, check_planet
 from astrohpc.engines.record import CLIMATE
 from astrohpc.engines.record import COMMAND_LOG as LOG
@@ -30,14 +38,7 @@ from astrohpc.files import digest, file_digest, write_atomic
 from astrohpc.outcome import EXIT_CODE, Outcome, Verdict
 from astrohpc.planet import Planet
 
-RUN, MEMBER, PROGRESS, SUMMARY, REASON = (
-    "run",
-    "member.json",
-    "progress.csv",
-    "summary.json",
-    "reason.txt",
-)
-_COLUMNS = ["model_years", "surface_temperature_k", "toa_balance_wm2"]
+RUN, MEMBER = "run", "member.json"
 _POLL_S = 0.2
 _SAID = {EXIT_CODE[o]: o for o in (Outcome.CHECKPOINTED, Outcome.BLOWN_UP, Outcome.BAD_CONFIG)}
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -154,8 +155,9 @@ class Command:
             return Verdict(Outcome.BAD_CONFIG, str(error))
         verdict = self._judge(planet, where, folder, end)
         if verdict.outcome in (Outcome.DONE, Outcome.BLOWN_UP):
-            size = record.climate_size(folder) if verdict.outcome is Outcome.DONE else 0
-            record.save_record(folder, record.Record(member, verdict, _summary(where), size))
+            done = verdict.outcome is Outcome.DONE
+            size, summary = (record.climate_size(folder), read_summary(where)) if done else (0, {})
+            record.save_record(folder, record.Record(member, verdict, summary, size))
         return verdict
 
     def _hand_over(self, planet: Planet, folder: Path, member: str) -> Path:
@@ -168,7 +170,7 @@ class Command:
             "max_years": self.settings.max_years,
         }
         if (where / MEMBER).exists():
-            there = json.loads((where / MEMBER).read_text())
+            there = read_object(where / MEMBER)
             record.check_member(where / MEMBER, str(there.get("member")), member)
         write_atomic(where / MEMBER, json.dumps(content, indent=1) + "\n")
         (where / REASON).unlink(missing_ok=True)
@@ -182,7 +184,7 @@ class Command:
         report: Callable[[Progress], None],
     ) -> "_End":
         """Run the program to its end, which ``stop`` may ask for; nothing of it is left after that."""
-        started, first = self.clock.now(), _years(_rows(where))
+        started, first = self.clock.now(), last_year(read_rows(where))
         asked: float | None = None
         killed = False
         with _group([*self.settings.command, MEMBER], where, folder / LOG) as program:
@@ -193,17 +195,17 @@ class Command:
                 elif asked is not None and self.clock.now() - asked > self.settings.stop_wait_s:
                     killed = True
                     break
-                rows = _rows(where)
+                rows = read_rows(where)
                 if rows:
                     days = max(self.clock.now() - started, 1e-6) / DAY_S
-                    years = _years(rows)
+                    years = last_year(rows)
                     first = min(first, years)  # a restart may lie before what was last reported
                     report(self._progress(rows[-1], (years - first) / days))
                 self.clock.sleep(_POLL_S)
         return _End(program.returncode, asked is not None, killed)
 
     def _judge(self, planet: Planet, where: Path, folder: Path, end: "_End") -> Verdict:
-        code, reason = end.code, _reason(where)
+        code, reason = end.code, read_reason(where)
         if end.killed:
             wait_s = self.settings.stop_wait_s
             said = f"it did not stop within {wait_s:g} s of being asked (engine.stop_wait_s) and was killed"
@@ -223,12 +225,16 @@ class Command:
         else:
             found = check_conformance(where / CLIMATE) or check_planet(where / CLIMATE, planet)
             problem = "; ".join(found[:2])
+        try:
+            read_summary(where)
+        except ConfigError as error:
+            problem = problem or str(error)
         if problem:
             return Verdict(
                 Outcome.BAD_CONFIG, f"the program says that it is done, but {problem}; mend it."
             )
         (where / CLIMATE).replace(folder / CLIMATE)
-        years = _years(_rows(where))
+        years = last_year(read_rows(where))
         return Verdict(Outcome.DONE, reason or f"done at model year {years:g}")
 
     def _progress(self, row: list[float], speed: float) -> Progress:
@@ -249,7 +255,7 @@ class Command:
 
     def series(self, folder: Path) -> list[Progress]:
         """What the program has reported."""
-        return [self._progress(row, 0.0) for row in _rows(folder / RUN)]
+        return [self._progress(row, 0.0) for row in read_rows(folder / RUN)]
 
     def summary(self, folder: Path) -> Mapping[str, float | str]:
         """The last reported state and what the program adds in ``summary.json``."""
@@ -325,52 +331,3 @@ def _over(pid: int) -> bool:
 def _die_with_parent() -> None:
     """Have Linux end the program with us: two of them in one folder would spoil each other's files."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _rows(where: Path) -> list[list[float]]:
-    """Rows of ``progress.csv`` that are complete; a line that is being written is not one yet."""
-    try:
-        text = (where / PROGRESS).read_text()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return []
-    head, *lines = text.split("\n")[:-1] or [""]
-    if head.strip().split(",")[:3] != _COLUMNS:
-        return []
-    rows = []
-    for line in lines:
-        try:
-            rows.append([float(word) for word in line.split(",")[:3]])
-        except ValueError:
-            continue
-    return [row for row in rows if len(row) == len(_COLUMNS)]
-
-
-def _years(rows: list[list[float]]) -> float:
-    return rows[-1][0] if rows else 0.0
-
-
-def _reason(where: Path) -> str:
-    try:
-        text = (where / REASON).read_text(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return " ".join(text.split())[:300]
-
-
-def _summary(where: Path) -> dict[str, float | str]:
-    rows = _rows(where)
-    numbers: dict[str, float | str] = {}
-    if rows:
-        years, temperature, balance = rows[-1]
-        numbers = {
-            "surface_temperature_k": temperature,
-            "toa_balance_wm2": balance,
-            "model_years": years,
-        }
-    try:
-        more = json.loads((where / SUMMARY).read_text())
-    except (FileNotFoundError, ValueError):
-        return numbers
-    if isinstance(more, dict):
-        numbers |= {str(k): v for k, v in more.items() if isinstance(v, float | int | str)}
-    return numbers

@@ -112,7 +112,7 @@ def _so_far(progress: Progress) -> str:
 
 
 def _find(views: list[View], named: str) -> View:
-    if named.isdigit() and len(named) < 12:
+    if named.isascii() and named.isdecimal() and len(named) < 12:
         if int(named) < len(views):
             return views[int(named)]
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from astrohpc.errors import ConfigError
 from astrohpc.planet import PARAMETERS, Planet, to_si
 from astrohpc.settings import suggest
+
+MOST_PLANETS = 1_000_000  # in one sweep; ids and tables are made for so many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,13 @@ class Design:
             raise ConfigError(
                 f"n: a {self.design} design needs a number of planets; write for example n: 64."
             )
+        if self.seed < 0:
+            raise ConfigError(f"seed: {self.seed} is below 0; write 0 or a positive whole number.")
+        if self._size() > MOST_PLANETS:
+            raise ConfigError(
+                f"{'n' if drawn else 'axes'}: this design has more than {MOST_PLANETS} planets; "
+                "write fewer, and make several sweeps."
+            )
         if not drawn and self.n is not None:
             raise ConfigError(
                 f"n: a {self.design} design has as many planets as it lists; remove n."
@@ -72,6 +82,15 @@ class Design:
                     raise ConfigError(
                         f"axes.{name}: a {self.design} design draws from ranges; write low and high."
                     )
+
+    def _size(self) -> int:
+        """How many planets there will be, where that is known before they are made."""
+        if self.design == "grid":
+            axes = self.axes.values()
+            return math.prod(
+                axis.n or 1 if axis.values is None else len(axis.values) for axis in axes
+            )
+        return self.n or 0
 
 
 def _check_name(name: str) -> None:

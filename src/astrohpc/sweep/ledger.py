@@ -122,7 +122,7 @@ class Ledger:
                 event = json.loads(line)
                 if not isinstance(event, dict) or "event" not in event:
                     raise ValueError("not an event")
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ConfigError(
                     f"{self.path}: line {number} is not an event of ours ({line[:40]!r}); remove that line: "
                     "what it recorded is found again from the scheduler and the members' folders."
