@@ -210,7 +210,8 @@ def test_its_identity_is_in_the_files_that_it_names(program: Make) -> None:
     ("settings", "said"),
     [
         ({}, "engine.command: which program"),
-        ({"command": ["x"], "max_years": 0}, "engine.max_years: 0 is not more than 0"),
+        ({"command": ["x"], "max_years": 0}, "engine.max_years: 0 is not a number above 0"),
+        ({"command": ["x"], "cpu_s": math.nan}, "engine.cpu_s: nan is not a number above 0"),
         ({"command": "x y"}, "engine.command"),
     ],
 )

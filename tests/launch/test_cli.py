@@ -71,6 +71,15 @@ MISTAKES = {
     "a name that is a command": ("sweep.name='a;rm -rf x'", "sweep.name", "letters"),
     "a group left out": ("~sweep", "sweep", "choose an option"),
     "a remedy misspelt": ("policy.remedies.ebm.step_dayz=0.5", "step_dayz", "'step_days'"),
+    "a remedy backwards": ("policy.remedies.ebm.step_days=-1", "step_days", "above 0"),
+    "a remedy of nothing": ("policy.remedies.ebm.step_days=0", "step_days", "above 0"),
+    "a remedy that is none": ("policy.remedies.ebm.step_days=nan", "step_days", "above 0"),
+    "a growth that is none": ("policy.rules.timed_out.factor=nan", "factor", "1 or more"),
+    "a fixed value misspelt": ("sweep.fixed.gravityy=3 m/s2", "sweep.fixed.gravityy", "'gravity'"),
+    "a name with an umlaut": ("sweep.name=größe", "sweep.name: 'größe'", "a to z"),
+    "a value with an umlaut": ("engine.start=kühl", "engine.start", "\"engine.start='kühl'\""),
+    "a setting with an umlaut": ("sweep.größe=1", "sweep.größe", "plain letters"),
+    "no folder for sweeps": ("runs=", "runs", "name the folder"),
     "a group as a dictionary": ("sweep={colour: blue}", "sweep", "write sweep=OPTION"),
     "a table where none is read": ("sweep.file=a.csv", "sweep.file", "sweep=table"),
 }
@@ -117,6 +126,10 @@ def test_a_file_of_one_s_own_that_is_no_yaml_is_named(say: Say, tmp_path: Path) 
     (tmp_path / "own" / "site" / "mine.yaml").write_text("name: mine\n\tscheduler: slurm\n")
     err = one_sentence(*say("plan", "site=mine", "--config-dir", str(tmp_path / "own")))
     assert "mine.yaml" in err
+
+
+def test_a_folder_with_an_umlaut_is_taken_in_quotes(say: Say, tmp_path: Path) -> None:
+    assert f"in {tmp_path}/grün/demo" in say("plan", "runs='grün'")[1]
 
 
 def test_runs_may_be_given_either_way(say: Say, tmp_path: Path) -> None:

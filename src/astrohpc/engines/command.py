@@ -8,6 +8,7 @@ code is a claim; a member is done only if its ``climate.nc`` is what every engin
 import contextlib
 import ctypes
 import json
+import math
 import os
 import re
 import shutil
@@ -66,8 +67,10 @@ class CommandSettings:
                 "command: which program? Write for example engine.command=[python,model.py]."
             )
         for name in ("max_years", "cpu_s", "disk_mib", "files", "stop_wait_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}: {getattr(self, name):g} is not more than 0; raise it.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name}: {getattr(self, name):g} is not a number above 0; write one."
+                )
 
 
 class Command:

@@ -83,7 +83,7 @@ def _rows(draws: Sequence[Draw], engine: Engine) -> list[Member]:
     for one in draws:
         engine.check(one.planet)
         ident = member_id(one.planet, engine)
-        # A table may name one planet twice; it is one member.
+        # Planets that are the same to twelve digits are one member.
         rows.setdefault(ident, Member(len(rows), ident, one.planet, one.label))
     return list(rows.values())
 

@@ -4,7 +4,7 @@ import csv
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.files import canonical_json
 from astrohpc.planet import PARAMETERS, Planet, to_si
 from astrohpc.settings import suggest
 
@@ -71,9 +72,18 @@ class Design:
         if self.design != "table" and not self.axes:
             raise ConfigError("axes: nothing varies; name at least one parameter.")
         known = [*PARAMETERS, "tidally_locked"]
-        for name in [*self.axes, *self.fixed]:
-            if name not in known:
-                raise ConfigError(f"axes.{name}: there is no such parameter{suggest(name, known)}")
+        for group, names in (("axes", self.axes), ("fixed", self.fixed)):
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"{group}.{name}: there is no such parameter{suggest(name, known)}"
+                    )
+        if self.design == "table" and self.axes:
+            name = next(iter(self.axes))
+            raise ConfigError(
+                f"axes.{name}: a table lists its planets, so that nothing else varies; remove axes, "
+                f"or make {name} a column."
+            )
         for name in set(self.axes) & set(self.fixed):
             raise ConfigError(f"fixed.{name}: it is an axis too; keep one of the two.")
         if drawn:
@@ -226,9 +236,13 @@ def _end(name: str, end: str, value: object) -> float:
 # ------------------------------------------------------------------------------ grid and table
 def _grid_values(name: str, axis: Axis) -> list[object]:
     if axis.values is not None:
-        if name == "tidally_locked":
-            return list(axis.values)
-        return [to_si(name, value) for value in axis.values]
+        values = [_fixed(name, value) for value in axis.values]
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise ConfigError(
+                    f"sweep.axes.{name}: {axis.values[i]} stands there twice; remove one of the two."
+                )
+        return values
     if axis.n is None or axis.n < 2:
         raise ConfigError(
             f"sweep.axes.{name}: a grid needs a list of values, or low, high and n (2 or more)."
@@ -257,7 +271,9 @@ def _table(design: Design) -> list[Draw]:
             f"file: {path} is not a table ({error}); is a quotation mark open?"
         ) from error
     header = [_column(path, cell) for cell in rows[0]]
-    draws = []
+    _check_columns(design, path, [name for name, _ in header])
+    draws: list[Draw] = []
+    lines_of: dict[str, int] = {}  # where each planet stands
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise ConfigError(
@@ -274,7 +290,23 @@ def _table(design: Design) -> list[Draw]:
             draws.append(Draw(_planet(design, values), label))
         except ConfigError as error:
             raise ConfigError(f"file: {path}, planet line {number}: {error}") from error
+        before = lines_of.setdefault(canonical_json(asdict(draws[-1].planet)), number)
+        if before != number:
+            raise ConfigError(
+                f"file: {path}, planet lines {before} and {number} are the same planet; remove one."
+            )
     return draws
+
+
+def _check_columns(design: Design, path: Path, names: Sequence[str]) -> None:
+    """Refuse what says one thing twice: the second word would go unheard."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"file: {path} has two columns {name!r}; remove one of them.")
+        if name in design.fixed:
+            raise ConfigError(
+                f"sweep.fixed.{name}: {path} has a column of that name; keep one of the two."
+            )
 
 
 def _column(path: Path, cell: str) -> tuple[str, str]:
