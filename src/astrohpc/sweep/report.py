@@ -20,6 +20,7 @@ def write_report(
 ) -> list[Path]:
     """Write ``reports/worlds.tsv`` and ``reports/worlds.png`` from what the members' states say."""
     rows = [_row(view) for view in views]
+    folder.reports.mkdir(exist_ok=True)
     table = folder.reports / "worlds.tsv"
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
