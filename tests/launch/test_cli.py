@@ -234,6 +234,13 @@ def test_a_plan_for_a_cluster_can_be_made_anywhere(say: Say) -> None:
     assert "100 members on site perlmutter-cpu" in out
 
 
+@pytest.mark.parametrize("site", ["perlmutter-cpu", "perlmutter-gpu", "juwels-booster"])
+def test_a_site_that_wants_to_know_who_pays_is_told_so(say: Say, site: str) -> None:
+    err = one_sentence(*say("plan", f"site={site}", "sweep.n=4"))
+    assert f"allocation.account: site {site} charges every job" in err
+    assert "write allocation.account=PROJECT, or set ASTROHPC_ACCOUNT" in err
+
+
 def test_a_sweep_needs_the_cluster_that_it_names(say: Say, tmp_path: Path) -> None:
     words = ("site=perlmutter-cpu", "allocation.account=m0000", "sweep.n=4")
     environment = os.environ.get("SLURM_CONF")

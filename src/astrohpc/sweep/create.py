@@ -32,6 +32,7 @@ def design_digest(session: Session) -> str:
 def planned_members(session: Session) -> list[Member]:
     """The members that the configuration asks for, with those that exist already; writes nothing."""
     design, original = session.config.sweep, session.config.rerun_of
+    configs.check_account(session.config)
     if not session.folder.exists():
         if original is not None:
             return _members_of(SweepFolder(Path(original)), session.engine)
