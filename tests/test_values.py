@@ -18,6 +18,7 @@ from astrohpc.files import (
     exclusive,
     file_digest,
     readable_failures,
+    size,
     temporary_beside,
     write_atomic,
 )
@@ -169,6 +170,20 @@ def test_bad_settings_are_named_with_their_path(written: object, said: str) -> N
 )
 def test_durations_are_readable(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "0 bytes"),
+        (700, "700 bytes"),
+        (2048, "2.0 KiB"),
+        (10**7, "9.5 MiB"),
+        (2**42, "4096.0 GiB"),
+    ],
+)
+def test_bytes_are_never_a_zero_that_is_none(number: int, said: str) -> None:
+    assert size(number) == said
 
 
 def test_instants_are_utc() -> None:

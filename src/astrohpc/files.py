@@ -83,6 +83,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:40]
 
 
+def size(number: int) -> str:
+    """Bytes in the unit in which people read them: ``3.2 MiB``; never a zero that is none.
+
+    >>> size(3 * 2**20 + 2**18), size(700), size(0)
+    ('3.2 MiB', '700 bytes', '0 bytes')
+    """
+    for unit, one in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= one:
+            return f"{number / one:.1f} {unit}"
+    return f"{number} bytes"
+
+
 @contextlib.contextmanager
 def readable_failures(what: str) -> Iterator[None]:
     """Turn a full disk, a missing right or a missing folder into a sentence with its remedy."""

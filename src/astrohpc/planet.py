@@ -135,7 +135,10 @@ def to_si(name: str, value: object) -> float:
     if isinstance(value, int | float):
         if parameter.unit and value != 0:
             raise ConfigError(f"{name}: {value!r} has no unit; {hint}")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            raise ConfigError(f"{name}: this number is too large; {hint}") from None
     elif parameter.unit:
         number = _quantity(name, value)
     else:

@@ -72,7 +72,12 @@ def _convert(hint: Any, value: object, where: str) -> object:
         if origin is typing.Literal and value in typing.get_args(option):
             return value
         if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                raise ConfigError(
+                    f"{where}: this number is too large; write one below 1e308."
+                ) from None
         if option in (object, Any):
             return value
         if isinstance(option, type) and type(value) is option:

@@ -53,6 +53,10 @@ MISTAKES = {
     "a wrong unit": ("sweep.fixed.radius=1 kg", "sweep.fixed.radius", "write for example"),
     "no unit": ("sweep.fixed.surface_pressure=1", "surface_pressure", "write for example"),
     "not a number": ("sweep.n=many", "sweep.n", "whole number"),
+    "a seed below zero": ("sweep.seed=-1", "sweep.seed", "write 0 or a positive"),
+    "planets without end": ("sweep.n=1000000000000", "sweep.n", "write fewer"),
+    "a number of 400 digits": (f"engine.max_years={'9' * 400}", "max_years", "below 1e308"),
+    "a share of 400 digits": (f"sweep.fixed.ch4={'9' * 400}", "sweep.fixed.ch4", "too large"),
     "no planets": ("sweep.n=0", "sweep.n", "write for example n: 64"),
     "a planet without air": ("sweep.fixed.surface_pressure=-1 bar", "surface_pressure", "-"),
     "more gas than there is": ("sweep.fixed.ch4=1.2", "ch4", "1"),
@@ -67,6 +71,15 @@ MISTAKES = {
     "a name that is a command": ("sweep.name='a;rm -rf x'", "sweep.name", "letters"),
     "a group left out": ("~sweep", "sweep", "choose an option"),
     "a remedy misspelt": ("policy.remedies.ebm.step_dayz=0.5", "step_dayz", "'step_days'"),
+    "a remedy backwards": ("policy.remedies.ebm.step_days=-1", "step_days", "above 0"),
+    "a remedy of nothing": ("policy.remedies.ebm.step_days=0", "step_days", "above 0"),
+    "a remedy that is none": ("policy.remedies.ebm.step_days=nan", "step_days", "above 0"),
+    "a growth that is none": ("policy.rules.timed_out.factor=nan", "factor", "1 or more"),
+    "a fixed value misspelt": ("sweep.fixed.gravityy=3 m/s2", "sweep.fixed.gravityy", "'gravity'"),
+    "a name with an umlaut": ("sweep.name=größe", "sweep.name: 'größe'", "a to z"),
+    "a value with an umlaut": ("engine.start=kühl", "engine.start", "\"engine.start='kühl'\""),
+    "a setting with an umlaut": ("sweep.größe=1", "sweep.größe", "plain letters"),
+    "no folder for sweeps": ("runs=", "runs", "name the folder"),
     "a group as a dictionary": ("sweep={colour: blue}", "sweep", "write sweep=OPTION"),
     "a table where none is read": ("sweep.file=a.csv", "sweep.file", "sweep=table"),
 }
@@ -115,6 +128,10 @@ def test_a_file_of_one_s_own_that_is_no_yaml_is_named(say: Say, tmp_path: Path) 
     assert "mine.yaml" in err
 
 
+def test_a_folder_with_an_umlaut_is_taken_in_quotes(say: Say, tmp_path: Path) -> None:
+    assert f"in {tmp_path}/grün/demo" in say("plan", "runs='grün'")[1]
+
+
 def test_runs_may_be_given_either_way(say: Say, tmp_path: Path) -> None:
     assert f"in {tmp_path}/a/demo" in say("plan", "--runs", str(tmp_path / "a"))[1]
     assert f"in {tmp_path}/b/demo" in say("plan", "--runs", "a", f"runs={tmp_path}/b")[1]
@@ -143,8 +160,11 @@ def test_a_verb_s_own_mistakes_are_named(launch: Launcher) -> None:
         (("retry", "--member", "7"), "there is no index 7; they run from 0 to 0"),
         (("explain", "7"), "there is no index 7"),
         (("explain", "zzz"), "no member has"),
+        (("explain", "²"), "no member has"),
         (("throttle", "0"), "N: 0 would let nothing run"),
         (("tensorboard", "--hours=0"), "--hours"),
+        (("tensorboard", "--hours=nan"), "--hours"),
+        (("tensorboard", "--hours=inf"), "--hours"),
         (("rerun", "demo", "engine.max_years=3"), "not the physics"),
         (("sweep", "--folder", "nowhere"), "--folder"),
         (("sweep", "--folder", "runs/demo", "sweep.n=2"), "overrides"),
@@ -212,6 +232,13 @@ def test_a_plan_for_a_cluster_can_be_made_anywhere(say: Say) -> None:
     code, out, err = say("plan", "site=perlmutter-cpu", "allocation.account=m0000", "sweep.n=100")
     assert code == 0, err
     assert "100 members on site perlmutter-cpu" in out
+
+
+@pytest.mark.parametrize("site", ["perlmutter-cpu", "perlmutter-gpu", "juwels-booster"])
+def test_a_site_that_wants_to_know_who_pays_is_told_so(say: Say, site: str) -> None:
+    err = one_sentence(*say("plan", f"site={site}", "sweep.n=4"))
+    assert f"allocation.account: site {site} charges every job" in err
+    assert "write allocation.account=PROJECT, or set ASTROHPC_ACCOUNT" in err
 
 
 def test_a_sweep_needs_the_cluster_that_it_names(say: Say, tmp_path: Path) -> None:
@@ -288,6 +315,23 @@ def test_a_closed_pipe_is_no_error(launch: Launcher) -> None:
     )
     assert done.stdout.startswith("demo: 3 of 3 members done")
     assert done.stderr == ""
+
+
+def test_a_closed_output_is_said_and_a_closed_stderr_is_no_error(launch: Launcher) -> None:
+    launch("sweep", "sweep.n=1")
+    command = " ".join(launch.command(["status"]))
+    for closing, code, said in ((">&-", 2, "error: standard output is closed"), ("2>&-", 0, "")):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {closing}"],
+            cwd=launch.folder,
+            env=launch.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert done.stderr.startswith(said)
+        assert done.stderr.count("\n") == (code != 0)
 
 
 def test_explain_tells_a_planet_in_the_units_of_people(launch: Launcher) -> None:

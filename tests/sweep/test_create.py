@@ -31,6 +31,13 @@ def made(session: Session) -> tuple[list[Member], int]:
     return create_or_extend(session, ["test"])
 
 
+def branch(session: Session, row: Member, index: int) -> Member:
+    """A remedy of a row, as the policy makes it."""
+    overrides = {"step_days": 2.5}
+    ident = member_id(row.planet, load_engine(session.config.engine, overrides))
+    return replace(row, index=index, id=ident, branch_of=row.id, overrides=overrides)
+
+
 def test_ids_follow_from_physics_and_nothing_else(opened: Open) -> None:
     ids = [member.id for member in made(opened("sweep.name=a"))[0]]
     other = opened(
@@ -139,9 +146,7 @@ def test_a_table_that_grows_adds_its_new_planets_only(opened: Open, tmp_path: Pa
     words += [f"sweep.fixed.{word}" for word in (*fixed, *air_and_star)]
     first, _ = made(opened(*words))
     assert [member.label for member in first] == ["A", "B"]
-    table.write_text(
-        "name,stellar_flux\nA,1000 W/m2\nB,1100 W/m2\nB again,1100 W/m2\nC,1200 W/m2\n"
-    )
+    table.write_text("name,stellar_flux\nA,1000 W/m2\nB,1100 W/m2\nC,1200 W/m2\n")
     grown, fresh = made(opened(*words))
     assert (grown[:2], fresh, grown[2].label) == (first, 1, "C")
 
@@ -188,8 +193,7 @@ def test_an_extension_interrupted_before_its_table_heals_although_branches_came_
     session.ledger.append("extended", members=1, digest=design_digest(session))
     before = opened("sweep.n=4")
     rows = read_table(before.folder.table)
-    branch = replace(rows[0], index=4, id="f" * 16, branch_of=rows[0].id)
-    append_branches(before, rows, [branch])
+    append_branches(before, rows, [branch(before, rows[0], 4)])
     members, fresh = made(opened("sweep.n=5"))
     assert fresh == 1
     assert [bool(member.branch_of) for member in members] == [False] * 4 + [True, False]
@@ -200,8 +204,7 @@ def test_a_rerun_has_rows_of_its_own_that_stay(opened: Open) -> None:
     """The original's branches are not rerun, so its indices have gaps; the rerun's count from 0."""
     original = opened()
     members, _ = made(original)
-    branch = replace(members[0], index=8, id="f" * 16, branch_of=members[0].id)
-    append_branches(original, members, [branch])
+    append_branches(original, members, [branch(original, members[0], 8)])
     extended, _ = made(opened("sweep.n=16"))
     again = opened(
         "sweep.n=16", "sweep.name=again", f"rerun_of={original.folder.path}", "share=false"
@@ -210,8 +213,7 @@ def test_a_rerun_has_rows_of_its_own_that_stay(opened: Open) -> None:
     assert fresh == 16
     assert [row.index for row in rows] == list(range(16))
     assert {row.id for row in rows} == {m.id for m in extended if not m.branch_of}
-    more = replace(rows[3], index=16, id="e" * 16, branch_of=rows[3].id)
-    append_branches(again, rows, [more])
+    append_branches(again, rows, [branch(again, rows[3], 16)])
     kept, fresh = made(again)
     assert (len(kept), fresh) == (17, 0)
 
@@ -227,3 +229,47 @@ def test_a_neighbour_that_is_not_ours_is_not_shared_with(
     )
     members, _ = made(mine)
     assert not any(mine.folder.member(member.id).is_symlink() for member in members)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["sobol", "lhs"])
+def test_a_ledger_that_lost_how_the_design_grew_goes_on(opened: Open, kind: str, lost: int) -> None:
+    """What the ledger's own sentence promises, where the line of 'created' or 'extended' is removed."""
+    words = (f"sweep.design={kind}",)
+    for n in (4, 7, 12):
+        before, _ = made(opened(*words, f"sweep.n={n}"))
+    path = opened().folder.ledger
+    lines = [line for line in path.read_text().splitlines() if '"digest"' in line]
+    path.write_text("".join(f"{line}\n" for i, line in enumerate(lines) if i != lost))
+    assert made(opened(*words, "sweep.n=12")) == (before, 0)
+    grown, fresh = made(opened(*words, "sweep.n=14"))
+    assert (grown[:12], fresh) == (before, 2)
+    assert made(opened(*words, "sweep.n=14")) == (grown, 0)
+
+
+def test_a_row_that_is_not_what_its_id_says_is_refused(opened: Open) -> None:
+    session = opened()
+    members, _ = made(session)
+    append_branches(session, members, [branch(session, members[0], 8)])
+    assert made(opened())[1] == 0
+    for number in (2, 8):
+        changed = [
+            replace(m, planet=make_planet(radius="7000 km")) if m.index == number else m
+            for m in members
+        ]
+        write_table(session.folder.table, changed)
+        with pytest.raises(ConfigError, match=rf"members.tsv: member {number} .* restore the file"):
+            made(opened())
+    write_table(session.folder.table, members)
+    with pytest.raises(ConfigError, match="exists with other physics"):
+        made(opened("engine.step_days=2.5"))
+
+
+def test_folders_that_were_removed_are_made_again(opened: Open) -> None:
+    session = opened()
+    made(session)
+    for folder in (session.folder.scripts, session.folder.logs):
+        folder.rmdir()
+    assert made(opened())[1] == 0
+    assert session.folder.scripts.is_dir()
+    assert session.folder.logs.is_dir()

@@ -134,12 +134,23 @@ def test_a_table_has_units_in_its_header_or_its_cells(tmp_path: Path, separator:
         ("co2\nmuch\n", "planet line 2: co2: 'much'|co2: 'much'"),
         ("radius [K]\n1\n", "not a mean radius"),
         ("stellar_flux\n1e9 W/m2\n", "planet line 2: stellar_flux: 1e\\+09"),
+        ("radius [km],radius [m]\n6000,7\n", "has two columns 'radius'; remove one"),
+        ("co2,name,name\n0,a,b\n", "has two columns 'name'"),
+        ("obliquity\n1 rad\n", "sweep.fixed.obliquity: .* has a column of that name"),
+        (
+            "name,radius\na,1.2 R_earth\nb,1 R_earth\nc,7653.72 km\n",
+            "planet lines 2 and 4 are the same planet",
+        ),
     ],
 )
 def test_a_damaged_table_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "planets.csv"
     path.write_text(text)
-    fixed = {**FIXED, "stellar_flux": "1000 W/m2", "co2": 0}
+    fixed = {**FIXED, "stellar_flux": "1000 W/m2", "co2": 0, "obliquity": 0}
+    if "has a column" not in said:
+        fixed = {
+            name: value for name, value in fixed.items() if name not in text.partition("\n")[0]
+        }
     with pytest.raises(ConfigError, match=said):
         draw(design(design="table", n=None, axes={}, file=str(path), fixed=fixed))
 
@@ -168,6 +179,14 @@ def test_a_binary_table_is_refused(tmp_path: Path) -> None:
         ),
         ({"axes": {"co2": {"values": [0, 1]}}}, "axes.co2: a sobol design draws from ranges"),
         ({"axes": {"sparkle": {"low": 0, "high": 1}}}, "axes.sparkle: there is no such parameter"),
+        ({"fixed": {"radiuss": 1}}, "sweep.fixed.radiuss: there is no such parameter"),
+        ({"design": "table", "n": None, "file": "x.csv"}, "axes.stellar_flux: a table lists"),
+        ({"seed": -1}, "sweep.seed: -1 is below 0"),
+        ({"n": 10**12}, "sweep.n: this design has more than 1000000 planets"),
+        (
+            {"design": "grid", "n": None, "axes": {"co2": {"low": 0, "high": 1, "n": 10**9}}},
+            "sweep.axes: this design has more than 1000000 planets",
+        ),
     ],
 )
 def test_contradictory_designs_are_refused(changes: dict[str, object], said: str) -> None:
@@ -187,3 +206,10 @@ def test_contradictory_designs_are_refused(changes: dict[str, object], said: str
 def test_impossible_ranges_are_refused(axis: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         draw(design(axes={"co2": axis}, fixed={**FIXED, "stellar_flux": "1000 W/m2"}))
+
+
+def test_a_value_that_stands_twice_on_an_axis_is_refused() -> None:
+    axes = {"rotation_period": {"values": ["1 d", "2 d", "24 h"]}, **AXES}
+    fixed = {name: value for name, value in FIXED.items() if name != "rotation_period"}
+    with pytest.raises(ConfigError, match=r"axes.rotation_period: 24 h stands there twice"):
+        draw(design(design="grid", n=None, axes=axes, fixed=fixed))

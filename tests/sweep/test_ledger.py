@@ -104,9 +104,37 @@ def test_a_corrupt_line_is_named_with_the_remedy(ledger: Ledger, line: str) -> N
 
 
 def test_an_event_that_lacks_a_field_is_named(ledger: Ledger) -> None:
-    ledger.append("submitted", key="nobody", job="1")
-    with pytest.raises(ConfigError, match=r"the event 'submitted' of .* lacks 'nobody'"):
+    ledger.append("intent", key="abc123")
+    with pytest.raises(ConfigError, match=r"the event 'intent' of .* lacks 'kind'; .* runs once"):
         ledger.fold()
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ('{"event": "created", "mem', "the same 'launch sweep' command again: members.tsv"),
+        ('{"event": "intent", "ke', "queued twice then, and runs once"),
+        ('{"event": "reopened", "m', "the command again that wrote it"),
+        ('{"event": "closed", "k', "found again from the scheduler"),
+        ("[" * 100_000, "but for what 'retry' and 'throttle' said"),
+    ],
+)
+def test_the_remedy_for_a_corrupt_line_is_that_of_its_event(
+    ledger: Ledger, line: str, remedy: str
+) -> None:
+    ledger.path.write_text(line + "\n")
+    with pytest.raises(ConfigError, match=remedy):
+        ledger.fold()
+
+
+def test_a_submission_whose_intent_was_removed_is_passed_over_and_counted(ledger: Ledger) -> None:
+    """Its number is not given again: two submissions of one key would be taken for one another."""
+    for name in ("submitted", "shared_out", "closed"):
+        ledger.append(name, key="lost11", job="1", at_once=2, began=True)
+    ledger.append("intent", **intent_fields(submission()))
+    book = ledger.fold()
+    assert list(book.submissions) == ["abc123"]
+    assert book.serial == 2
 
 
 def test_forgiven_members_are_open_again(ledger: Ledger) -> None:

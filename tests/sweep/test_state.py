@@ -172,6 +172,21 @@ def test_only_the_newest_claim_remains(folder: Path, clock: FakeClock) -> None:
     assert sorted(p.name for p in folder.iterdir()) == [".attempt-3", "state.json"]
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a":' * 100_000, '{"id": "a", "index": 0, "summary": {"x": ' + "9" * 400 + "}}"]
+)
+def test_a_state_that_no_computer_can_hold_is_damaged(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text(text)
+    (folder / ".attempt-²").write_text("")
+    assert isinstance(read(folder), Damaged)
+    assert isinstance(take(folder, FakeClock()), Claim)
+
+
+def test_progress_in_words_of_a_stranger_is_no_progress() -> None:
+    assert states.from_json({"years": 3.0}) is None
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"id": 3}', "\x00" * 50])
 def test_a_damaged_state_is_kept_aside_and_the_member_runs(
     folder: Path, clock: FakeClock, content: str

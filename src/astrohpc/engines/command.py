@@ -5,13 +5,16 @@ write ``member.json`` there, read ``progress.csv`` as it grows, and ask it to st
 code is a claim; a member is done only if its ``climate.nc`` is what every engine hands over.
 """
 
+import contextlib
 import ctypes
 import json
+import math
 import os
+import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,25 +23,28 @@ from astrohpc.clock import Clock, SystemClock
 from astrohpc.constants import DAY_S
 from astrohpc.engines import record
 from astrohpc.engines.base import Estimate, Progress
-from astrohpc.engines.conformance import check_conformance
+from astrohpc.engines.command_files import (
+    REASON,
+    last_year,
+    read_object,
+    read_reason,
+    read_rows,
+    read_summary,
+)
+from astrohpc.engines.conformance import check_conformance, check_planet
 from astrohpc.engines.record import CLIMATE
+from astrohpc.engines.record import COMMAND_LOG as LOG
 from astrohpc.errors import ConfigError
 from astrohpc.files import digest, file_digest, write_atomic
 from astrohpc.outcome import EXIT_CODE, Outcome, Verdict
 from astrohpc.planet import Planet
 
-RUN, MEMBER, PROGRESS, SUMMARY, REASON, LOG = (
-    "run",
-    "member.json",
-    "progress.csv",
-    "summary.json",
-    "reason.txt",
-    "command.log",
-)
-_COLUMNS = ["model_years", "surface_temperature_k", "toa_balance_wm2"]
+RUN, MEMBER = "run", "member.json"
 _POLL_S = 0.2
 _SAID = {EXIT_CODE[o]: o for o in (Outcome.CHECKPOINTED, Outcome.BLOWN_UP, Outcome.BAD_CONFIG)}
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_INTERPRETER = re.compile(r"(python|perl|ruby|julia|node|Rscript|bash|dash|ksh|sh|zsh)[\d.]*")
+_SCRIPT = (".jl", ".pl", ".py", ".r", ".rb", ".sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +67,10 @@ class CommandSettings:
                 "command: which program? Write for example engine.command=[python,model.py]."
             )
         for name in ("max_years", "cpu_s", "disk_mib", "files", "stop_wait_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}: {getattr(self, name):g} is not more than 0; raise it.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name}: {getattr(self, name):g} is not a number above 0; write one."
+                )
 
 
 class Command:
@@ -75,10 +83,17 @@ class Command:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.description = settings.description
+        self._there = False  # whether we have seen that the program is there
 
     def physics(self) -> Mapping[str, Any]:
-        """The program by the contents of its files, and what is handed to it."""
-        words = [file_digest(Path(w)) if Path(w).is_file() else w for w in self.settings.command]
+        """The program by the contents of its files, and what is handed to it.
+
+        Only full paths count as files: a job does not run where the launcher ran.
+        """
+        words = [
+            file_digest(Path(word)) if Path(word).is_absolute() and Path(word).is_file() else word
+            for word in self.settings.command
+        ]
         return {
             "engine": self.name,
             "command": words,
@@ -88,8 +103,14 @@ class Command:
         }
 
     def check(self, planet: Planet) -> None:
-        """Any planet will do: the program itself refuses what it cannot run."""
+        """Any planet will do, if there is a program: it refuses by itself what it cannot run.
+
+        A sweep asks this of its planets before it makes anything, and has thousands of them.
+        """
         del planet
+        if not self._there:
+            self.prepare()
+            self._there = True
 
     def estimate(self) -> Estimate:
         """As its owner states it."""
@@ -97,11 +118,22 @@ class Command:
         return Estimate(settings.cpu_s, round(settings.disk_mib * 2**20), settings.files)
 
     def prepare(self) -> None:
-        """Make sure that there is a program."""
+        """Make sure that there is a program, and the script that it is to read."""
         program = self.settings.command[0]
         if shutil.which(program) is None:
+            if "/" in program and Path(program).is_file():
+                raise ConfigError(
+                    f"engine.command: {program} may not be executed; say 'chmod +x' to it, or write "
+                    "its interpreter before it, as [python,model.py]."
+                )
             raise ConfigError(
                 f"engine.command: {program!r} is no program on this machine; write its full path."
+            )
+        script = _script(self.settings.command)
+        if script is not None and not Path(script).exists():
+            raise ConfigError(
+                f"engine.command: there is no file {script}, which {program!r} is to run; "
+                "write its full path."
             )
 
     def run(
@@ -122,13 +154,14 @@ class Command:
                     return ended.verdict
             self.prepare()
             where = self._hand_over(planet, folder, member)
+            end = self._follow(where, folder, stop, report)
         except ConfigError as error:
             return Verdict(Outcome.BAD_CONFIG, str(error))
-        code = self._follow(where, folder, stop, report)
-        verdict = self._judge(where, folder, code)
+        verdict = self._judge(planet, where, folder, end)
         if verdict.outcome in (Outcome.DONE, Outcome.BLOWN_UP):
-            size = record.climate_size(folder) if verdict.outcome is Outcome.DONE else 0
-            record.save_record(folder, record.Record(member, verdict, _summary(where), size))
+            done = verdict.outcome is Outcome.DONE
+            size, summary = (record.climate_size(folder), read_summary(where)) if done else (0, {})
+            record.save_record(folder, record.Record(member, verdict, summary, size))
         return verdict
 
     def _hand_over(self, planet: Planet, folder: Path, member: str) -> Path:
@@ -141,7 +174,7 @@ class Command:
             "max_years": self.settings.max_years,
         }
         if (where / MEMBER).exists():
-            there = json.loads((where / MEMBER).read_text())
+            there = read_object(where / MEMBER)
             record.check_member(where / MEMBER, str(there.get("member")), member)
         write_atomic(where / MEMBER, json.dumps(content, indent=1) + "\n")
         (where / REASON).unlink(missing_ok=True)
@@ -153,59 +186,59 @@ class Command:
         folder: Path,
         stop: Callable[[], bool],
         report: Callable[[Progress], None],
-    ) -> int:
-        """Run the program to its end, which ``stop`` may ask for; return its exit code."""
-        started, first = self.clock.now(), _years(_rows(where))
-        with (folder / LOG).open("ab") as log:
-            program = subprocess.Popen(
-                [*self.settings.command, MEMBER],
-                cwd=where,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - we have one thread
-            )
+    ) -> "_End":
+        """Run the program to its end, which ``stop`` may ask for; nothing of it is left after that."""
+        started, first = self.clock.now(), last_year(read_rows(where))
         asked: float | None = None
-        try:
-            while program.poll() is None:
+        killed = False
+        with _group([*self.settings.command, MEMBER], where, folder / LOG) as program:
+            while not _over(program.pid):
                 if asked is None and stop():
                     asked = self.clock.now()
                     program.send_signal(signal.SIGUSR1)
                 elif asked is not None and self.clock.now() - asked > self.settings.stop_wait_s:
+                    killed = True
                     break
-                rows = _rows(where)
+                rows = read_rows(where)
                 if rows:
                     days = max(self.clock.now() - started, 1e-6) / DAY_S
-                    report(self._progress(rows[-1], (_years(rows) - first) / days))
+                    years = last_year(rows)
+                    first = min(first, years)  # a restart may lie before what was last reported
+                    report(self._progress(rows[-1], (years - first) / days))
                 self.clock.sleep(_POLL_S)
-        finally:
-            if program.poll() is None:
-                os.killpg(program.pid, signal.SIGKILL)
-            code = program.wait()
-        if asked is not None and code not in (0, *_SAID):
-            return EXIT_CODE[
-                Outcome.CHECKPOINTED
-            ]  # it fell to our signal; its folder is as it left it
-        return code
+        return _End(program.returncode, asked is not None, killed)
 
-    def _judge(self, where: Path, folder: Path, code: int) -> Verdict:
-        reason = _reason(where)
+    def _judge(self, planet: Planet, where: Path, folder: Path, end: "_End") -> Verdict:
+        code, reason = end.code, read_reason(where)
+        if end.killed:
+            wait_s = self.settings.stop_wait_s
+            said = f"it did not stop within {wait_s:g} s of being asked (engine.stop_wait_s) and was killed"
+            return Verdict(
+                Outcome.CHECKPOINTED, said + (f"; it had said: {reason}" if reason else "")
+            )
         if code in _SAID:
             return Verdict(_SAID[code], reason or f"the program left with exit code {code}")
+        if code != 0 and end.asked:
+            said = f"asked to stop, it ended with exit code {code}; it goes on from what it left in {RUN}/"
+            return Verdict(Outcome.CHECKPOINTED, reason or said)
         if code != 0:
-            end = reason or f"exit code {code}; see {folder / LOG}"
-            return Verdict(Outcome.UNKNOWN, f"the program ended otherwise than agreed: {end}")
+            said = reason or f"exit code {code}; see {folder / LOG}"
+            return Verdict(Outcome.UNKNOWN, f"the program ended otherwise than agreed: {said}")
         if not (where / CLIMATE).exists():
             problem = f"it left no {RUN}/{CLIMATE}"
         else:
-            problem = "; ".join(check_conformance(where / CLIMATE)[:2])
+            found = check_conformance(where / CLIMATE) or check_planet(where / CLIMATE, planet)
+            problem = "; ".join(found[:2])
+        try:
+            read_summary(where)
+        except ConfigError as error:
+            problem = problem or str(error)
         if problem:
             return Verdict(
                 Outcome.BAD_CONFIG, f"the program says that it is done, but {problem}; mend it."
             )
         (where / CLIMATE).replace(folder / CLIMATE)
-        years = _years(_rows(where))
+        years = last_year(read_rows(where))
         return Verdict(Outcome.DONE, reason or f"done at model year {years:g}")
 
     def _progress(self, row: list[float], speed: float) -> Progress:
@@ -226,7 +259,7 @@ class Command:
 
     def series(self, folder: Path) -> list[Progress]:
         """What the program has reported."""
-        return [self._progress(row, 0.0) for row in _rows(folder / RUN)]
+        return [self._progress(row, 0.0) for row in read_rows(folder / RUN)]
 
     def summary(self, folder: Path) -> Mapping[str, float | str]:
         """The last reported state and what the program adds in ``summary.json``."""
@@ -234,55 +267,71 @@ class Command:
         return dict(ended.summary) if ended is not None else {}
 
 
+@dataclass(frozen=True)
+class _End:
+    """How the program ended: its exit code, whether we had asked for it, whether we had to kill it."""
+
+    code: int
+    asked: bool
+    killed: bool
+
+
+def _script(command: Sequence[str]) -> str | None:
+    """The file that an interpreter is to run, where the command leaves no doubt which word that is."""
+    reads_scripts = _INTERPRETER.fullmatch(Path(command[0]).name) is not None
+    for word in command[1:]:
+        if word.startswith("-"):
+            if len(word) == 2 and word[1] not in "BEIOsSu":
+                return None  # -c, -m, -W …: what follows belongs to it
+            continue
+        named = Path(word).suffix.lower() in _SCRIPT
+        return word if named or (reads_scripts and "/" in word) else None
+    return None
+
+
+@contextlib.contextmanager
+def _group(command: list[str], where: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program in a process group of its own; at the end nothing of that group is left."""
+    with log.open("ab") as out:
+        try:
+            program = subprocess.Popen(
+                command,
+                cwd=where,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - we have one thread
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"engine.command: {command[0]} cannot be started ({error.strerror}); "
+                "a script needs its interpreter before it, or a first line '#!…'."
+            ) from error
+    # The kernel ends the program with us, but not what it has forked. A shell that reads from us sees
+    # the end of its input when we die, however that happens, and ends the whole group.
+    guard = subprocess.Popen(
+        ["bash", "-c", 'read -r; kill -KILL -- "-$0"', str(program.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield program
+    finally:
+        guard.kill()
+        guard.communicate()
+        # Its leader is not waited for yet, so that its number still names this group and no other.
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+
+
+def _over(pid: int) -> bool:
+    """Whether a child has ended; it stays a zombie, so that its number is not given away."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def _die_with_parent() -> None:
     """Have Linux end the program with us: two of them in one folder would spoil each other's files."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _rows(where: Path) -> list[list[float]]:
-    """Rows of ``progress.csv`` that are complete; a line that is being written is not one yet."""
-    try:
-        text = (where / PROGRESS).read_text()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return []
-    head, *lines = text.split("\n")[:-1] or [""]
-    if head.strip().split(",")[:3] != _COLUMNS:
-        return []
-    rows = []
-    for line in lines:
-        try:
-            rows.append([float(word) for word in line.split(",")[:3]])
-        except ValueError:
-            continue
-    return [row for row in rows if len(row) == len(_COLUMNS)]
-
-
-def _years(rows: list[list[float]]) -> float:
-    return rows[-1][0] if rows else 0.0
-
-
-def _reason(where: Path) -> str:
-    try:
-        text = (where / REASON).read_text(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return " ".join(text.split())[:300]
-
-
-def _summary(where: Path) -> dict[str, float | str]:
-    rows = _rows(where)
-    numbers: dict[str, float | str] = {}
-    if rows:
-        years, temperature, balance = rows[-1]
-        numbers = {
-            "surface_temperature_k": temperature,
-            "toa_balance_wm2": balance,
-            "model_years": years,
-        }
-    try:
-        more = json.loads((where / SUMMARY).read_text())
-    except (FileNotFoundError, ValueError):
-        return numbers
-    if isinstance(more, dict):
-        numbers |= {str(k): v for k, v in more.items() if isinstance(v, float | int | str)}
-    return numbers

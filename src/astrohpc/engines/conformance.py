@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.engines.canonical import CONVENTIONS, FILL
+from astrohpc.engines.canonical import CONVENTIONS, FILL, planet_attributes
 from astrohpc.engines.netcdf import open_complete
 from astrohpc.engines.variables import VARIABLES, Variable, required
 from astrohpc.errors import ConfigError
+from astrohpc.planet import Planet
 
 Array = NDArray[np.float64]
 
@@ -76,6 +77,27 @@ def check_conformance(path: Path) -> list[str]:
             return [f"{path.name}: {problem}" for problem in _problems(file)]
     except ConfigError as error:
         return [str(error)]
+
+
+def check_planet(path: Path, planet: Planet) -> list[str]:
+    """What in an output's global attributes is not of this planet, a sentence each.
+
+    Six digits must agree, for a model may compute in single precision. An attribute that is not there
+    is no other planet's; those that every output needs are checked with the rest.
+    """
+    problems = []
+    with open_complete(path) as file:
+        for name, expected in planet_attributes(planet).items():
+            found = getattr(file, name, expected)
+            if isinstance(expected, float) and isinstance(found, float | int | np.number):
+                same = math.isclose(float(found), expected, rel_tol=1e-6, abs_tol=1e-12)
+            else:  # NetCDF knows no booleans
+                same = str(found).lower() in (expected, "1" if expected == "true" else "0")
+            if not same:
+                problems.append(
+                    f"{path.name}: is of another planet: {name} is {found}, and this one's is {expected}"
+                )
+    return problems
 
 
 def _problems(file: Any) -> Iterator[str]:

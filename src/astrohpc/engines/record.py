@@ -11,6 +11,7 @@ from astrohpc.files import write_atomic
 from astrohpc.outcome import Outcome, Verdict
 
 CLIMATE, RECORD = "climate.nc", "outcome.json"
+COMMAND_LOG = "command.log"  # what a program of the user's own printed
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def load_record(folder: Path) -> Record | None:
         content: dict[str, Any] = json.loads((folder / RECORD).read_text())
         verdict = Verdict(Outcome(content["outcome"]), content["reason"])
         return Record(content["member"], verdict, content["summary"], content["climate_bytes"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from astrohpc.clock import Clock, SystemClock
@@ -20,6 +22,11 @@ from astrohpc.sweep.session import Session
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; an error that a person can mend is one sentence and exit code 2."""
+    if sys.stderr is None:  # closed by who started us; the next file that is opened would become it
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
+    if sys.stdout is None:
+        sys.stderr.write("error: standard output is closed; send it to a file or to /dev/null.\n")
+        return 2
     arguments = parse(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

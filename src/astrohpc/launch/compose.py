@@ -57,11 +57,24 @@ def compose(
 
 def _locate(written: dict[str, Any]) -> dict[str, Any]:
     """Make paths absolute: a saved configuration must mean the same from any folder."""
+    if not written["runs"]:
+        raise ConfigError("runs: it is empty; name the folder where sweeps live, as runs=runs.")
     written["runs"] = str(Path(str(written["runs"])).expanduser().absolute())
     table = written["sweep"].get("file")
     if table:
         written["sweep"]["file"] = str(Path(table).expanduser().absolute())
+    command = written["engine"].get("command")
+    if isinstance(command, list):
+        written["engine"]["command"] = [_word(i, word) for i, word in enumerate(command)]
     return written
+
+
+def _word(position: int, word: object) -> object:
+    """A word of a program's command: absolute where it names a file, for jobs run in other folders."""
+    if not isinstance(word, str) or (position == 0 and "/" not in word):  # found by PATH
+        return word
+    path = Path(word).expanduser() if word.startswith("~") else Path(word)
+    return str(path.absolute()) if path.is_file() or position == 0 else word
 
 
 def _sentence(message: str, overrides: Sequence[str], own: Any) -> str:
@@ -85,6 +98,20 @@ def _sentence(message: str, overrides: Sequence[str], own: Any) -> str:
         if key[1].startswith("policy.rules."):
             wrong, known = rest.split(".")[1], [str(outcome) for outcome in Outcome]
         return f"{key[1]}: there is no such setting{suggest(wrong, known)}"
+    odd = next((text for text in overrides if not text.isascii()), None)
+    if "LexerNoViableAlt" in message and odd is not None:
+        field, _, value = odd.partition("=")
+        if field == "sweep.name":
+            return (
+                f"sweep.name: {value!r} has letters other than a to z; "
+                "use those, digits, '.', '_' and '-'."
+            )
+        if field.isascii():
+            return (
+                f"{odd}: such letters must stand within quotes, which the shell must not take away; "
+                f"write \"{field}='{value}'\"."
+            )
+        return f"{field}: there is no such group or setting; their names are plain letters."
     first = message.strip().splitlines()[0] if message.strip() else "hydra cannot compose this"
     bad = next((text for text in overrides if "=" not in text), None)
     if bad is not None:

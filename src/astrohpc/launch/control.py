@@ -7,6 +7,7 @@ from pathlib import Path
 
 from astrohpc.clock import duration, iso
 from astrohpc.engines.base import Progress
+from astrohpc.engines.record import COMMAND_LOG
 from astrohpc.errors import ConfigError
 from astrohpc.launch.output import note, say
 from astrohpc.launch.show import views_of
@@ -106,6 +107,8 @@ def explain(session: Session, named: str) -> int:
         say(f"  attempt {attempt.n}: {_story(attempt)}")
         for line in _evidence(session, book, attempt):
             say(f"      | {line}")
+    for line in _own_words(session, view):
+        say(f"      {COMMAND_LOG}: {line}")
     progress = from_json(view.state.progress) if isinstance(view.state, State) else None
     if progress and view.status in ("running", "silent"):
         say(
@@ -125,7 +128,7 @@ def _so_far(progress: Progress) -> str:
 
 
 def _find(views: list[View], named: str) -> View:
-    if named.isdigit() and len(named) < 12:
+    if named.isascii() and named.isdecimal() and len(named) < 12:
         if int(named) < len(views):
             return views[int(named)]
         raise ConfigError(
@@ -172,6 +175,14 @@ def _evidence(session: Session, book: Book, attempt: Attempt) -> list[str]:
     names = {s.job: s.name for s in book.submissions.values()}
     log = session.folder.logs / f"{names.get(job, '')}_{job}_{task}.out"
     return _tail(log, 3) or ([f"no log at {log}"] if job in names else [])
+
+
+def _own_words(session: Session, view: View) -> list[str]:
+    """What a program of the user's own said last, where its last attempt ended otherwise than well."""
+    last = view.attempts[-1] if view.attempts else None
+    if last is None or last.outcome in ("", Outcome.DONE, Outcome.CHECKPOINTED):
+        return []
+    return _tail(session.folder.member(view.member.id) / COMMAND_LOG, 5)
 
 
 def _tail(path: Path, lines: int) -> list[str]:

@@ -8,7 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 # Highlighting would colour numbers inside sentences; width follows the terminal, or is wide in a pipe.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+_terminal = (
+    sys.stdout is not None and sys.stdout.isatty()
+)  # none where it was closed; main() refuses
+console = Console(highlight=False, soft_wrap=True, width=None if _terminal else 160)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

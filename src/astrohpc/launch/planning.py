@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from astrohpc.clock import duration
-from astrohpc.files import readable_failures
+from astrohpc.files import readable_failures, size
 from astrohpc.launch.output import count, say, table
 from astrohpc.slurm.client import NoCluster
 from astrohpc.slurm.directives import format_indices
@@ -37,6 +37,9 @@ def plan(session: Session, *, dry_run: bool) -> int:
             limits=limits,
             missing=missing_executables(session, views),
         )
+        for index in planned.to_run:
+            if not members[index].overrides:
+                session.engine.check(members[index].planet)
         if dry_run:
             for request in requests_of(session, planned, book):
                 say(render(request))
@@ -78,7 +81,7 @@ def _print_plan(session: Session, planned: Plan, views: Sequence[View]) -> None:
     if budget is not None:
         share = 100 * (cost.spent_core_h + cost.expected_core_h) / budget
         say(f"budget: {share:.0f} % of {budget:g} core hours")
-    say(f"disk: {cost.disk_bytes / 2**20:.1f} MiB in {cost.files} files")
+    say(f"disk: {size(cost.disk_bytes)} in {cost.files} files")
     if session.limits is not None:
         many_tasks = session.limits.max_submit
         say(

@@ -35,12 +35,15 @@ from astrohpc.sweep.session import Session
 
 RELOAD_S = 120
 START_PATIENCE_S = 60
+MOST_HOURS = 720
 
 
 def serve(session: Session, *, hours: float, port: int) -> int:
     """Serve until interrupted, or for ``hours``."""
-    if hours <= 0:
-        raise ConfigError("--hours: it must be more than 0; write for example 4.")
+    if not 0 < hours <= MOST_HOURS:
+        raise ConfigError(
+            f"--hours: it must be more than 0 and at most {MOST_HOURS}; write for example 4."
+        )
     if session.config.site.tensorboard == "job" and "SLURM_JOB_ID" not in os.environ:
         return _offer_job(session, hours)
     running = _running(session.folder.board)

@@ -21,7 +21,9 @@ from typing import Any
 
 import psutil
 
+from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
+from astrohpc.settings import build
 from astrohpc.slurm.client import JobSeen
 from astrohpc.slurm.request import JobRequest
 
@@ -83,7 +85,7 @@ class LocalScheduler:
         return job
 
     def _claim_number(self) -> int:
-        number = max((int(p.stem[6:]) for p in self.spool.glob("local-*.json")), default=0) + 1
+        number = max(map(number_of, self._specs()), default=0) + 1
         while True:
             try:
                 self._file(f"local-{number}", "lock").touch(exist_ok=False)
@@ -95,9 +97,13 @@ class LocalScheduler:
     def jobs(self) -> list[JobSeen]:
         """Every task of every submission, from the files that the runners keep."""
         seen: list[JobSeen] = []
-        for path in sorted(self.spool.glob("local-*.json"), key=lambda p: int(p.stem[6:])):
+        for path in sorted(self._specs(), key=number_of):
             seen += self._tasks(path.stem)
         return seen
+
+    def _specs(self) -> list[Path]:
+        """Files of ours that say what was submitted; others may lie beside them."""
+        return [path for path in self.spool.glob("local-*.json") if number_of(path)]
 
     def _tasks(self, job: str) -> Iterator[JobSeen]:
         spec, alive, events = self.spec(job), self.alive(job), self.events(job)
@@ -133,10 +139,30 @@ class LocalScheduler:
     def cancel(self, jobs: Sequence[str]) -> None:
         """Ask the runners of these submissions to stop their tasks and leave."""
         for job in {job.partition("_")[0] for job in jobs}:
-            with contextlib.suppress(OSError, ValueError, psutil.Error):
-                process = json.loads(self._file(job, "pid").read_text())
-                if self.alive(job) and _same_process(process):
-                    os.kill(process["pid"], signal.SIGTERM)
+            if not self.alive(job):
+                continue
+            runner = self._runner(job)
+            if runner is None and not self.alive(job):  # it has ended meanwhile
+                continue
+            if runner is None:
+                raise ConfigError(
+                    f"{self._file(job, 'pid')}: it does not say which process runs {job}, and none here "
+                    "does; run this again where the sweep was started."
+                )
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(runner, signal.SIGTERM)
+
+    def _runner(self, job: str) -> int | None:
+        """The process that runs a job: as it was written down, or by its command line."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            process = json.loads(self._file(job, "pid").read_text())
+            if _same_process(process):
+                return int(process["pid"])
+        words = [str(self.spool), job]
+        for one in psutil.process_iter(["cmdline"]):
+            if (one.info["cmdline"] or [])[-2:] == words:
+                return one.pid
+        return None
 
     def throttle(self, job: str, at_once: int) -> None:
         """Let the runner start at most this many tasks at once from now on."""
@@ -151,11 +177,19 @@ class LocalScheduler:
 
     def spec(self, job: str) -> Spec:
         """What was submitted."""
-        written = json.loads(self._file(job, "json").read_text())
-        return Spec(**{**written, "tasks": tuple(written["tasks"])})
+        path = self._file(job, "json")
+        try:
+            return build(Spec, json.loads(path.read_text()), "")
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(
+                f"{path}: what was submitted cannot be read ({error}); remove that file, and members of it "
+                "that are not done are submitted again."
+            ) from error
 
     def alive(self, job: str) -> bool:
         """Whether the runner lives: it holds its lock, which the kernel drops when it dies."""
+        if not self._file(job, "lock").exists():
+            return False
         with self._file(job, "lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -168,10 +202,10 @@ class LocalScheduler:
         last: dict[int | None, dict[str, Any]] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in self._file(job, "tasks").read_text().splitlines():
-                with contextlib.suppress(
-                    ValueError
-                ):  # the last line of a killed runner may be half
+                # The last line of a killed runner may be half.
+                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                     event = json.loads(line)
+                    _ = [event[name] for name in _NEEDED[event["event"]]]
                     last[event["task"]] = event
         return last
 
@@ -181,6 +215,16 @@ class LocalScheduler:
 
 # How a runner ended a task, in Slurm's words.
 _STATE_OF_END = {"timeout": "TIMEOUT", "cancel": "CANCELLED"}
+
+
+# What the line of an event has to say.
+_NEEDED = {"start": ("process",), "again": ("rc",), "end": ("rc", "why")}
+
+
+def number_of(path: Path) -> int:
+    """The number in the name of a file of a submission; 0 where it is none of ours."""
+    number = path.stem[6:]
+    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def _identity(pid: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from astrohpc.slurm.local import LocalScheduler, Spec
+from astrohpc.slurm.local import LocalScheduler, Spec, number_of
 
 POLL_S = 0.05
 KILL_WAIT_S = 30.0  # between TERM and KILL, as Slurm's default
@@ -43,6 +43,8 @@ class Runner:
         self.waiting: list[tuple[int | None, int]] = [(task, 0) for task in self.spec.tasks]
         self.running: list[Task] = []
         self.cancelled = False
+        self.at_once = 1
+        self.told = False  # that we cannot read it
 
     def run(self) -> None:
         """Run until every task has ended."""
@@ -62,13 +64,21 @@ class Runner:
     def _await_earlier_jobs(self) -> None:
         """Submissions of one sweep run in the order of their numbers, so that a keeper comes last."""
         own = int(self.job[6:])
-        earlier = [p for p in self.scheduler.spool.glob("local-*.lock") if int(p.stem[6:]) < own]
+        locks = self.scheduler.spool.glob("local-*.lock")
+        earlier = [path for path in locks if 0 < number_of(path) < own]
         for lock in earlier:
             while self.scheduler.alive(lock.stem) and not self.cancelled:
                 time.sleep(POLL_S)
 
     def _at_once(self) -> int:
-        return int((self.scheduler.spool / f"{self.job}.parallel").read_text())
+        path = self.scheduler.spool / f"{self.job}.parallel"
+        with contextlib.suppress(OSError, ValueError):
+            self.at_once = int(path.read_text())
+            return self.at_once
+        if not self.told:
+            print(f"{path}: this is no number; {self.at_once} at once, as before", flush=True)
+            self.told = True
+        return self.at_once
 
     def _start(self, index: int | None, restart: int) -> None:
         log = (
@@ -81,6 +91,7 @@ class Runner:
         # In somebody's salloc, SLURM_* would make every task believe that it is that one job.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
         environment |= {"ASTROHPC_JOB": name, "ASTROHPC_RESTART_COUNT": str(restart)}
+        path.parent.mkdir(exist_ok=True)
         with path.open("ab") as output:
             process = subprocess.Popen(
                 ["bash", self.spec.script, *([] if index is None else [str(index)])],

@@ -36,6 +36,7 @@ class Site:
     signal_lead_s: int = 120  # Slurm may be 60 s early; the rest is for writing the restart
     requeue: bool = True
     requeues: int = 4  # in place; a longer chain continues as a new job
+    account_needed: bool = False  # it takes no job that does not say who pays
     keeper: bool = True  # compute nodes may run sbatch
     max_array_size: int | None = None  # none: ask the cluster
     max_submit: int | None = None  # none: ask the cluster

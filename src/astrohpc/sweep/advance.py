@@ -9,6 +9,7 @@ from pathlib import Path
 
 from astrohpc.engines.load import load_engine
 from astrohpc.errors import ConfigError
+from astrohpc.files import size
 from astrohpc.outcome import Outcome
 from astrohpc.slurm import limits as slurm_limits
 from astrohpc.slurm.client import SchedulerRefused, SchedulerSilent
@@ -187,8 +188,8 @@ def check_room(session: Session, plan: Plan, views: list[View]) -> Cost:
     free = shutil.disk_usage(where).free
     if cost.disk_bytes > free:
         raise ConfigError(
-            f"runs: {where} has {free / 2**30:.1f} GiB free and the sweep needs about "
-            f"{cost.disk_bytes / 2**30:.1f} GiB; free space, or choose another runs folder."
+            f"runs: {where} has {size(free)} free and the sweep needs about "
+            f"{size(cost.disk_bytes)}; free space, or choose another runs folder."
         )
     inodes = _free_inodes(where, config.site.limit_files)
     if inodes is not None and cost.files > inodes:

@@ -53,6 +53,15 @@ def parse(written: Mapping[str, Any]) -> Config:
     return config
 
 
+def check_account(config: Config) -> None:
+    """Refuse to plan for a site that would take no job of ours, for want of somebody who pays."""
+    if config.site.account_needed and not config.allocation.account:
+        raise ConfigError(
+            f"allocation.account: site {config.site.name} charges every job to a project and none is "
+            "named; write allocation.account=PROJECT, or set ASTROHPC_ACCOUNT."
+        )
+
+
 def save(path: Path, written: Mapping[str, Any]) -> None:
     """Write ``sweep.yaml``: the resolved configuration, which is all that a rerun needs."""
     text = yaml.safe_dump(

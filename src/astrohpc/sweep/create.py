@@ -1,8 +1,9 @@
 """Make a sweep's folder from a configuration, or extend the one that is there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from astrohpc.engines.base import Engine
 from astrohpc.engines.load import load_engine
@@ -34,20 +35,25 @@ def design_digest(session: Session) -> str:
 def planned_members(session: Session) -> list[Member]:
     """The members that the configuration asks for, with those that exist already; writes nothing."""
     design, original = session.config.sweep, session.config.rerun_of
+    configs.check_account(session.config)
     if not session.folder.exists():
         if original is not None:
             return _members_of(SweepFolder(Path(original)), session.engine)
         return _rows(draw(design), session.engine)
     members = read_table(session.folder.table)
+    _check_ids(session, members)
     if original is not None:
         return members
     book = session.ledger.fold()
     own = [member for member in members if not member.branch_of]
     if book.digest == design_digest(session) and len(own) >= sum(book.blocks):
         return members
-    wanted = _rows(draw(design, _grown(design, book.blocks)), session.engine)
-    ids = {member.id for member in wanted}
-    strangers = [member for member in own if member.id not in ids]
+    for blocks in _possible_blocks(book.blocks, len(own)):
+        wanted = _rows(draw(design, _grown(design, blocks)), session.engine)
+        ids = {member.id for member in wanted}
+        strangers = [member for member in own if member.id not in ids]
+        if not strangers:
+            break
     if strangers:
         raise ConfigError(
             f"sweep.name: {design.name!r} exists with other physics ({len(strangers)} of its {len(own)} "
@@ -66,10 +72,43 @@ def _members_of(original: SweepFolder, engine: Engine) -> list[Member]:
     Ids are made anew: where the engine has changed since, they say so by being others.
     """
     rows = [member for member in read_table(original.table) if not member.branch_of]
+    for row in rows:
+        engine.check(row.planet)
     return [
         replace(row, index=index, id=member_id(row.planet, engine))
         for index, row in enumerate(rows)
     ]
+
+
+def _check_ids(session: Session, members: Sequence[Member]) -> None:
+    """Refuse a table with rows that are not what their ids say, before jobs do, one by one.
+
+    Where no row of the design agrees, it is the engine that has changed, and others say so.
+    """
+    engines: dict[str, tuple[Engine, Mapping[str, Any]]] = {}
+    wrong: list[Member] = []
+    for member in members:
+        key = digest(dict(member.overrides)) if member.overrides else ""
+        if key not in engines:
+            engine = load_engine(session.config.engine, member.overrides)
+            engines[key] = (engine, engine.physics())
+        if member_id(member.planet, *engines[key]) != member.id:
+            wrong.append(member)
+    drawn = sum(not member.branch_of for member in members)
+    if wrong and sum(not member.branch_of for member in wrong) < drawn:
+        raise ConfigError(
+            f"{session.folder.table}: member {wrong[0].index} ({wrong[0].id}) is not the planet and the "
+            f"settings that its id stands for, as {len(wrong)} of {len(members)} rows; restore the file "
+            "from a backup, or sweep into a new name."
+        )
+
+
+def _possible_blocks(blocks: Sequence[int], rows: int) -> list[list[int]]:
+    """In which sizes the design may have grown, where the ledger has lost one of them."""
+    gap = rows - sum(blocks)
+    if gap <= 0:
+        return [list(blocks)]
+    return [[*blocks[:i], gap, *blocks[i:]] for i in range(len(blocks) + 1)]
 
 
 def _grown(design: Design, blocks: Sequence[int]) -> list[int]:
@@ -85,7 +124,7 @@ def _rows(draws: Sequence[Draw], engine: Engine) -> list[Member]:
     for one in draws:
         engine.check(one.planet)
         ident = member_id(one.planet, engine)
-        # A table may name one planet twice; it is one member.
+        # Planets that are the same to twelve digits are one member.
         rows.setdefault(ident, Member(len(rows), ident, one.planet, one.label))
     return list(rows.values())
 
@@ -98,6 +137,7 @@ def create_or_extend(session: Session, command: Sequence[str]) -> tuple[list[Mem
     """
     folder, members = session.folder, planned_members(session)
     existed = folder.exists()
+    folder.make()  # also where nothing is new: scripts and logs may have been removed
     book = session.ledger.fold()
     before = len(read_table(folder.table)) if existed else 0
     fresh = members[before:]
@@ -110,7 +150,6 @@ def create_or_extend(session: Session, command: Sequence[str]) -> tuple[list[Mem
     ):
         _keep_limits(session)
         return members, 0
-    folder.make()
     _keep_limits(session)
     if existed and book.digest != now:
         _send_on(session, members[:before])

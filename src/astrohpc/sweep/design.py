@@ -2,8 +2,9 @@
 
 import csv
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.files import canonical_json
 from astrohpc.planet import PARAMETERS, Planet, to_si
 from astrohpc.settings import suggest
+
+MOST_PLANETS = 1_000_000  # in one sweep; ids and tables are made for so many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,13 @@ class Design:
             raise ConfigError(
                 f"n: a {self.design} design needs a number of planets; write for example n: 64."
             )
+        if self.seed < 0:
+            raise ConfigError(f"seed: {self.seed} is below 0; write 0 or a positive whole number.")
+        if self._size() > MOST_PLANETS:
+            raise ConfigError(
+                f"{'n' if drawn else 'axes'}: this design has more than {MOST_PLANETS} planets; "
+                "write fewer, and make several sweeps."
+            )
         if not drawn and self.n is not None:
             raise ConfigError(
                 f"n: a {self.design} design has as many planets as it lists; remove n."
@@ -61,9 +72,18 @@ class Design:
         if self.design != "table" and not self.axes:
             raise ConfigError("axes: nothing varies; name at least one parameter.")
         known = [*PARAMETERS, "tidally_locked"]
-        for name in [*self.axes, *self.fixed]:
-            if name not in known:
-                raise ConfigError(f"axes.{name}: there is no such parameter{suggest(name, known)}")
+        for group, names in (("axes", self.axes), ("fixed", self.fixed)):
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"{group}.{name}: there is no such parameter{suggest(name, known)}"
+                    )
+        if self.design == "table" and self.axes:
+            name = next(iter(self.axes))
+            raise ConfigError(
+                f"axes.{name}: a table lists its planets, so that nothing else varies; remove axes, "
+                f"or make {name} a column."
+            )
         for name in set(self.axes) & set(self.fixed):
             raise ConfigError(f"fixed.{name}: it is an axis too; keep one of the two.")
         if drawn:
@@ -72,6 +92,15 @@ class Design:
                     raise ConfigError(
                         f"axes.{name}: a {self.design} design draws from ranges; write low and high."
                     )
+
+    def _size(self) -> int:
+        """How many planets there will be, where that is known before they are made."""
+        if self.design == "grid":
+            axes = self.axes.values()
+            return math.prod(
+                axis.n or 1 if axis.values is None else len(axis.values) for axis in axes
+            )
+        return self.n or 0
 
 
 def _check_name(name: str) -> None:
@@ -207,9 +236,13 @@ def _end(name: str, end: str, value: object) -> float:
 # ------------------------------------------------------------------------------ grid and table
 def _grid_values(name: str, axis: Axis) -> list[object]:
     if axis.values is not None:
-        if name == "tidally_locked":
-            return list(axis.values)
-        return [to_si(name, value) for value in axis.values]
+        values = [_fixed(name, value) for value in axis.values]
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise ConfigError(
+                    f"sweep.axes.{name}: {axis.values[i]} stands there twice; remove one of the two."
+                )
+        return values
     if axis.n is None or axis.n < 2:
         raise ConfigError(
             f"sweep.axes.{name}: a grid needs a list of values, or low, high and n (2 or more)."
@@ -238,7 +271,9 @@ def _table(design: Design) -> list[Draw]:
             f"file: {path} is not a table ({error}); is a quotation mark open?"
         ) from error
     header = [_column(path, cell) for cell in rows[0]]
-    draws = []
+    _check_columns(design, path, [name for name, _ in header])
+    draws: list[Draw] = []
+    lines_of: dict[str, int] = {}  # where each planet stands
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise ConfigError(
@@ -255,7 +290,23 @@ def _table(design: Design) -> list[Draw]:
             draws.append(Draw(_planet(design, values), label))
         except ConfigError as error:
             raise ConfigError(f"file: {path}, planet line {number}: {error}") from error
+        before = lines_of.setdefault(canonical_json(asdict(draws[-1].planet)), number)
+        if before != number:
+            raise ConfigError(
+                f"file: {path}, planet lines {before} and {number} are the same planet; remove one."
+            )
     return draws
+
+
+def _check_columns(design: Design, path: Path, names: Sequence[str]) -> None:
+    """Refuse what says one thing twice: the second word would go unheard."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"file: {path} has two columns {name!r}; remove one of them.")
+        if name in design.fixed:
+            raise ConfigError(
+                f"sweep.fixed.{name}: {path} has a column of that name; keep one of the two."
+            )
 
 
 def _column(path: Path, cell: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ so that a kill at any point leaves at worst an intent without an answer, or half
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -75,11 +76,17 @@ class Book:
     shared: dict[int, str] = field(
         default_factory=dict
     )  # members that lie in another sweep's folder
+    lost: set[str] = field(default_factory=set)  # keys of submissions whose intent is not there
     digest: str = ""  # of the design and engine that members.tsv was last made from
 
     def is_done(self, index: int) -> bool:
         """Whether a member was done when it was last looked at."""
         return self.settled.get(index) == Outcome.DONE
+
+    @property
+    def serial(self) -> int:
+        """Number of the next submission, which makes its key another than those of all before."""
+        return len(self.submissions) + len(self.lost)
 
     def open(self, kind: Kind | None = None) -> list[Submission]:
         """Submissions that are not known to be over."""
@@ -127,10 +134,11 @@ class Ledger:
                 event = json.loads(line)
                 if not isinstance(event, dict) or "event" not in event:
                     raise ValueError("not an event")
-            except ValueError:
+            except (ValueError, RecursionError):
+                named = re.search(rb'"event": *"(\w+)', line)
                 raise ConfigError(
-                    f"{self.path}: line {number} is not an event of ours ({line[:40]!r}); remove that line: "
-                    "what it recorded is found again from the scheduler and the members' folders."
+                    f"{self.path}: line {number} is not an event of ours ({line[:40]!r}); "
+                    + _without(named[1].decode() if named else "")
                 ) from None
             yield event
 
@@ -143,9 +151,30 @@ class Ledger:
             except (KeyError, TypeError, ValueError) as error:
                 raise ConfigError(
                     f"{self.path}: the event {event.get('event')!r} of {event.get('time')} lacks {error}; "
-                    "remove that line: the scheduler and the members' folders tell the rest."
+                    + _without(str(event["event"]))
                 ) from error
         return book
+
+
+def _without(event: str) -> str:
+    """What to do about a line of this event that cannot be read, and why that loses nothing."""
+    remove = "restore that line from a backup, or remove that line"
+    match event:
+        case "created" | "extended" | "confirmed":
+            return f"{remove} and give the same 'launch sweep' command again: members.tsv tells what it made."
+        case "intent":
+            return (
+                f"{remove} and give the same 'launch sweep' command again: a member that its job still "
+                "has in the queue is queued twice then, and runs once."
+            )
+        case "reopened" | "throttled" | "stopped" | "resumed" | "cancelled":
+            return f"{remove} and give the command again that wrote it ('retry', 'throttle' or 'cancel')."
+        case "":
+            return (
+                f"{remove} and give the same 'launch sweep' command again: the rest is found from the "
+                "scheduler, members.tsv and the members' folders, but for what 'retry' and 'throttle' said."
+            )
+    return f"{remove}: what it recorded is found again from the scheduler and the members' folders."
 
 
 def _apply(book: Book, event: dict[str, Any]) -> None:
@@ -199,6 +228,9 @@ def _apply(book: Book, event: dict[str, Any]) -> None:
 
 
 def _apply_to_submission(book: Book, event: dict[str, Any]) -> None:
+    if event["event"] != "intent" and event["key"] not in book.submissions:
+        book.lost.add(event["key"])  # a person has removed its intent, as we say one may
+        return
     match event["event"]:
         case "intent":
             book.submissions[event["key"]] = Submission(

@@ -1,5 +1,6 @@
 """Policy: from a member's attempts to one bounded action. A pure function over a table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -23,7 +24,7 @@ class Rule:
     factor: float = 1.5
 
     def __post_init__(self) -> None:
-        if self.limit < 0 or self.factor < 1.0:
+        if self.limit < 0 or not 1.0 <= self.factor < math.inf:
             raise ConfigError("limit, factor: limit must be 0 or more and factor 1 or more.")
 
 
@@ -46,6 +47,13 @@ class Policy:
                 raise ConfigError(
                     f"rules.{name}: this outcome has no rule; write for example action: stop."
                 )
+        for engine, factors in self.remedies.items():
+            for name, factor in factors.items():
+                if not 0 < factor < math.inf or factor == 1:
+                    raise ConfigError(
+                        f"remedies.{engine}.{name}: the setting times {factor:g} is no remedy; "
+                        "write a factor above 0 and other than 1, as 0.5."
+                    )
         if self.breaker < 1:
             raise ConfigError("breaker: it counts equal failures; write 1 or more.")
 

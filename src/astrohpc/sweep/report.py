@@ -20,6 +20,7 @@ def write_report(
 ) -> list[Path]:
     """Write ``reports/worlds.tsv`` and ``reports/worlds.png`` from what the members' states say."""
     rows = [_row(view) for view in views]
+    folder.reports.mkdir(exist_ok=True)
     table = folder.reports / "worlds.tsv"
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
@@ -52,7 +53,8 @@ def _row(view: View) -> dict[str, Any]:
     }
     row |= {f.name: getattr(view.member.planet, f.name) for f in fields(Planet)}
     if isinstance(view.state, State):
-        row |= view.state.summary
+        for name, value in view.state.summary.items():  # an engine may use a word that is ours
+            row[f"summary_{name}" if name in row else name] = value
     return row
 
 
@@ -60,6 +62,10 @@ def varying(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Planet parameters that differ between rows."""
     names = [p.field for name, p in PARAMETERS.items() if name != "mass"]
     return [n for n in names if len({row[n] for row in rows if row[n] is not None}) > 1]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, float | int) else math.nan
 
 
 _SHOWN = {parameter.field: (name, parameter) for name, parameter in PARAMETERS.items()}
@@ -84,7 +90,7 @@ def _plot(path: Path, rows: Sequence[dict[str, Any]], title: str, source: str) -
         layout="constrained",
     )
     temps = [row["surface_temperature_k"] for row in rows]
-    ice = [float(row.get("ice_fraction", math.nan)) for row in rows]
+    ice = [_number(row.get("ice_fraction")) for row in rows]
     icy = not all(map(math.isnan, ice))
     for axis, name in zip(axes.flat, names, strict=False):
         words, parameter = _SHOWN[name]

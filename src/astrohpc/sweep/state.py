@@ -86,7 +86,7 @@ def read(folder: Path) -> State | Damaged | None:
         return None
     except LaterVersion:
         raise
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of brackets in brackets without end
         return Damaged(path)
 
 
@@ -230,7 +230,7 @@ def claim(
 def _claims(folder: Path) -> set[int]:
     """Numbers of the attempts that have claimed the member and not been superseded."""
     names = (entry.name.removeprefix(".attempt-") for entry in os.scandir(folder))
-    return {int(name) for name in names if name.isdigit()}
+    return {int(name) for name in names if name.isascii() and name.isdecimal()}
 
 
 def _take(folder: Path, number: int, now: float, stale_s: float) -> int | None:
@@ -270,5 +270,7 @@ def foreign_files(folder: Path, known: frozenset[str]) -> list[str]:
 
 
 def from_json(value: Any) -> Progress | None:
-    """Progress as it stands in a state, or None where none was reported yet."""
-    return Progress(**value) if value else None
+    """Progress as it stands in a state, or None where none was reported yet, or none of ours."""
+    with contextlib.suppress(TypeError):
+        return Progress(**value) if value else None
+    return None

@@ -122,7 +122,7 @@ def _key(
 
 def requests_of(session: Session, plan: Plan, book: Book) -> list[JobRequest]:
     """Return what a plan would submit, as a dry run prints it; the keeper's dependency is not known yet."""
-    serial = len(book.submissions)
+    serial = book.serial
     requests = build_requests(session, plan, serial)
     serial += len(requests)
     requests += [
@@ -141,6 +141,7 @@ def requests_of(session: Session, plan: Plan, book: Book) -> list[JobRequest]:
 
 def submit_plan(session: Session, plan: Plan, book: Book) -> list[Submission]:
     """Submit all arrays of a plan and a keeper after them."""
+    session.folder.make()  # a person may have removed old scripts and logs, folder and all
     for key, at_once in plan.throttles.items():
         share_out(session, book.submissions[key], at_once)
     submitted: list[Submission] = []
@@ -157,7 +158,7 @@ def submit_plan(session: Session, plan: Plan, book: Book) -> list[Submission]:
 
 def _submit_chunks(session: Session, plan: Plan, book: Book, submitted: list[Submission]) -> None:
     builds = [s.job for s in book.open("build") if s.job is not None]
-    for request in build_requests(session, plan, len(book.submissions)):
+    for request in build_requests(session, plan, book.serial):
         assert request.array is not None
         builds.append(str(submit(session, request, "build", request.array).job))
     serial = _serials(session, plan, book)[0]
@@ -176,7 +177,7 @@ def _submit_chunks(session: Session, plan: Plan, book: Book, submitted: list[Sub
 
 def _serials(session: Session, plan: Plan, book: Book) -> tuple[int, int]:
     """Numbers of the first member array and of the keeper that a plan submits."""
-    arrays = len(book.submissions) + len(build_requests(session, plan, 0))
+    arrays = book.serial + len(build_requests(session, plan, 0))
     return arrays, arrays + len(plan.chunks)
 
 
