@@ -49,6 +49,9 @@ def cancel(session: Session) -> int:
     """Stop all that is queued or running, by the ids in the ledger; members keep their restarts."""
     with session.folder.lock(session.clock, note):
         book = session.ledger.fold()
+        if not book.open():
+            say(f"{session.folder.path.name}: nothing is queued or running")
+            return 0
         if any(not s.certain for s in book.open()):
             note(
                 "an interrupted launcher may have submitted a job whose id we lack; 'sweep' will find it"

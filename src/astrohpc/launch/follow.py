@@ -30,7 +30,7 @@ def follow(session: Session) -> int:
         while True:
             looked = session.clock.now()
             book, views = views_of(session, kept)
-            stand = standing(views, looked)
+            stand = standing(views, looked, book.shared)
             bar.show(stand, looked)
             if book.stopped or not book.open():
                 break
@@ -49,7 +49,7 @@ def follow(session: Session) -> int:
                     break
     conclude(session)
     book, views = views_of(session, kept)
-    stand = standing(views, session.clock.now())
+    stand = standing(views, session.clock.now(), book.shared)
     say(f"{session.folder.path.name}: {headline(stand)}")
     for outcome, number in stand.causes.items():
         say(f"{number} ended as {outcome.replace('_', ' ')}")

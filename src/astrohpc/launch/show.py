@@ -16,6 +16,7 @@ from astrohpc.sweep.members import read_table
 from astrohpc.sweep.session import Session
 from astrohpc.sweep.standing import Standing, standing
 from astrohpc.sweep.state import State, from_json
+from astrohpc.sweep.submit import CANCELLED
 from astrohpc.sweep.survey import View, survey
 
 WORDS = {
@@ -43,7 +44,7 @@ def views_of(session: Session, kept: dict[int, State] | None = None) -> tuple[Bo
 def status(session: Session, *, as_json: bool, show_members: bool) -> None:
     """Print how the sweep stands."""
     book, views = views_of(session)
-    stand = standing(views, session.clock.now())
+    stand = standing(views, session.clock.now(), book.shared)
     if as_json:
         found = _as_json(session.folder, book, views, stand, show_members)
         say(json.dumps(_without_nan(found), indent=1, allow_nan=False))
@@ -56,9 +57,12 @@ def status(session: Session, *, as_json: bool, show_members: bool) -> None:
     for outcome, count in stand.causes.items():
         say(f"{count} ended as {outcome.replace('_', ' ')}")
     if book.stopped:
-        say(
-            f"stopped: {book.stopped}. Mend the cause, then 'launch retry {session.folder.path.name}'."
+        then = (
+            "The same 'launch sweep' command goes on"
+            if book.stopped == CANCELLED
+            else f"Mend the cause, then 'launch retry {session.folder.path.name}'"
         )
+        say(f"stopped: {book.stopped}. {then}.")
     if show_members:
         table(
             (
@@ -130,7 +134,7 @@ def _without_nan(value: Any) -> Any:
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _as_json(
@@ -212,7 +216,7 @@ def watch(session: Session, interval_s: float) -> None:
         while True:
             looked = session.clock.now()
             book, views = views_of(session, kept)
-            stand = standing(views, session.clock.now())
+            stand = standing(views, session.clock.now(), book.shared)
             bar.show(stand, session.clock.now())
             over = book.stopped and not stand.counts.get("running")
             if over or not stand.open or not book.open("array"):

@@ -92,14 +92,17 @@ def _plot(path: Path, rows: Sequence[dict[str, Any]], title: str, source: str) -
     temps = [row["surface_temperature_k"] for row in rows]
     ice = [_number(row.get("ice_fraction")) for row in rows]
     icy = not all(map(math.isnan, ice))
+    settled = [row.get("converged") != "false" for row in rows]
     for axis, name in zip(axes.flat, names, strict=False):
         words, parameter = _SHOWN[name]
         factor, unit = parameter.shown_factor, parameter.shown_unit
         values = [math.nan if row[name] is None else factor * row[name] for row in rows]
-        if icy:
-            axis.scatter(values, temps, c=ice, cmap="coolwarm_r", vmin=0, vmax=1, s=12, lw=0)
-        else:  # a model that knows no ice; without a number as its colour a point is not drawn
-            axis.scatter(values, temps, s=12, lw=0)
+        for marker, wanted in (("o", True), ("x", False)):
+            of = [i for i, one in enumerate(settled) if one == wanted]
+            look: dict[str, Any] = {"marker": marker, "s": 12, "lw": 0 if wanted else 1}
+            if icy:  # without a number as its colour a point is not drawn
+                look |= {"c": [ice[i] for i in of], "cmap": "coolwarm_r", "vmin": 0, "vmax": 1}
+            axis.scatter([values[i] for i in of], [temps[i] for i in of], **look)
         axis.set_xlabel(words.replace("_", " ") + (f" [{unit}]" if unit else ""))
         if min(values) > 0 and max(values) / min(values) > 30:
             axis.set_xscale("log")
@@ -111,6 +114,7 @@ def _plot(path: Path, rows: Sequence[dict[str, Any]], title: str, source: str) -
     if icy:
         points = axes.flat[0].collections[0]
         figure.colorbar(points, ax=axes, label="ice-covered fraction", shrink=0.8)
-    figure.suptitle(f"{title} ({source})", fontsize=10)
+    crosses = "" if all(settled) else "; crosses: not in equilibrium"
+    figure.suptitle(f"{title} ({source}){crosses}", fontsize=10)
     figure.savefig(path, format="png", dpi=110)
     plt.close(figure)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from astrohpc.outcome import Outcome
@@ -42,15 +42,15 @@ class Standing:
         return self.total - sum(self.counts.get(name, 0) for name in _FINAL)
 
 
-def standing(views: Sequence[View], now: float) -> Standing:
-    """Fold views into one standing."""
+def standing(views: Sequence[View], now: float, shared: Container[int] = ()) -> Standing:
+    """Fold views into one standing; members ``shared`` with a neighbour tell nothing of our pace."""
     counts = Counter(view.status for view in views)
     causes: Counter[str] = Counter()
     ends: list[float] = []
     begins: list[float] = []
     speeds: list[float] = []
     for view in views:
-        for attempt in view.attempts:
+        for attempt in () if view.member.index in shared else view.attempts:
             begins.append(attempt.started)
             if attempt.outcome == Outcome.DONE and attempt.ended is not None:
                 ends.append(attempt.ended)
