@@ -150,6 +150,17 @@ def test_the_remedy_gives_steps_that_the_model_accepts(house: House) -> None:
     assert shortened(run_input, 1.0) == run_input
 
 
+def test_input_data_may_lie_deeper_than_the_model_s_texts_are_long(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    engine = load_engine(settings(deep))
+    assert isinstance(engine, Rocke3d)
+    written = make_input(engine.configuration(PLANET), engine.settings).input_files["AIC"]
+    assert written.startswith("...")
+    assert written.endswith("/inputs/start.nc")
+    assert len(written) == 128
+
+
 @needs_rundecks
 def test_a_published_deck_becomes_an_input_file(tmp_path: Path) -> None:
     deck = RUNDECKS / "t1e__aqua_slab.R"

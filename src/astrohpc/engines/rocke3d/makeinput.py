@@ -11,7 +11,7 @@ from astrohpc.engines.rocke3d.namelists import ModelDate
 from astrohpc.engines.rocke3d.parameterblock import BEGIN, END
 from astrohpc.engines.rocke3d.rundeck import Rundeck
 from astrohpc.engines.rocke3d.settings import Rocke3dSettings
-from astrohpc.engines.rocke3d.text import Value, format_value
+from astrohpc.engines.rocke3d.text import MAX_TEXT, Value, format_value
 from astrohpc.errors import ConfigError
 
 MONTHS = 12
@@ -27,13 +27,22 @@ def make_input(configuration: Configuration, settings: Rocke3dSettings) -> Input
     values = deck.parameters.updated(_cadence(deck, settings))
     lines += [f" {name}={format_value(name, value)}" for name, value in values.items()]
     for name, path in input_paths(deck, settings).items():
-        lines.append(f" _file_{name}={format_value(name, str(path))}")
+        lines.append(f" _file_{name}={format_value(name, _recorded(path))}")
     lines.append(f" {END}")
     for group, cold in (("INPUTZ", False), ("INPUTZ_cold", True)):
         lines += [f" &{group}", *(f" {one}" for one in deck.namelists.assignments(cold=cold)), " /"]
         lines.append("")
     text = "\n".join(lines[:-1]) + "\n"
     return InputFile.parse(text.encode("ascii"), f"I (from {deck.file})")
+
+
+def _recorded(path: Path) -> str:
+    """The path as the model keeps it, for the record alone: it opens the link that we make.
+
+    Of one that is longer than the model's texts the end is kept, which says more than the beginning.
+    """
+    text = str(path)
+    return text if len(text) <= MAX_TEXT else "..." + text[3 - MAX_TEXT :]
 
 
 def check_deck(deck: Rundeck) -> None:
