@@ -191,7 +191,9 @@ class Model:
     def write_restart(self, name: str) -> None:
         from netCDF4 import Dataset
 
-        with Dataset(name, "w", format="NETCDF3_64BIT_OFFSET") as file:
+        # Made in memory: a kill leaves what it leaves of a model that defines all before it writes.
+        file = Dataset(name, "w", format="NETCDF3_64BIT_OFFSET", memory=1)
+        with Path(name).open("wb") as out:
             for key, value in (
                 ("itime", self.itime),
                 ("itime0", self.itime0),
@@ -208,6 +210,7 @@ class Model:
                     first = value[0] if isinstance(value, list) else value
                     if isinstance(first, kind):
                         variable.setncattr(key, value if value != "" else " ")
+            out.write(file.close())
 
     def save_restart(self) -> None:
         name = f"fort.{self.kdisk}.nc"

@@ -35,7 +35,7 @@ from astrohpc.engines.conformance import check_conformance, check_planet
 from astrohpc.engines.record import CLIMATE
 from astrohpc.engines.record import COMMAND_LOG as LOG
 from astrohpc.errors import ConfigError
-from astrohpc.files import digest, file_digest, write_atomic
+from astrohpc.files import file_digest, write_atomic
 from astrohpc.outcome import EXIT_CODE, Outcome, Verdict
 from astrohpc.planet import Planet
 
@@ -145,13 +145,11 @@ class Command:
         report: Callable[[Progress], None],
     ) -> Verdict:
         """Start the program, follow it, and judge what it left."""
-        member = digest({"planet": asdict(planet), "physics": dict(self.physics())})
+        member = record.of_member(self, planet)
         try:
-            ended = record.load_record(folder)
+            ended = record.ended_before(self, folder, member)
             if ended is not None:
-                record.check_member(folder / record.RECORD, ended.member, member)
-                if self.verdict(folder) == ended.verdict:
-                    return ended.verdict
+                return ended
             self.prepare()
             where = self._hand_over(planet, folder, member)
             end = self._follow(where, folder, stop, report)

@@ -6,7 +6,6 @@ worth half a second.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from astrohpc.engines import record, series
 from astrohpc.engines.base import Estimate, Progress
 from astrohpc.engines.ebm_settings import EbmSettings
 from astrohpc.errors import ConfigError
-from astrohpc.files import digest
 from astrohpc.outcome import Outcome, Verdict
 from astrohpc.planet import PARAMETERS, Planet
 
@@ -79,14 +77,12 @@ class Ebm:
         report: Callable[[Progress], None],
     ) -> Verdict:
         """Run one member in its folder, from its restart if there is one, until it is over."""
-        member = digest({"planet": asdict(planet), "physics": dict(self.physics())})
+        member = record.of_member(self, planet)
         try:
             self.check(planet)
-            ended = record.load_record(folder)
+            ended = record.ended_before(self, folder, member)
             if ended is not None:
-                record.check_member(folder / record.RECORD, ended.member, member)
-                if self.verdict(folder) == ended.verdict:
-                    return ended.verdict
+                return ended
 
             from astrohpc.engines.ebm_run import Attempt  # noqa: PLC0415
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from astrohpc.engines.base import Engine
 from astrohpc.errors import ConfigError
-from astrohpc.files import write_atomic
+from astrohpc.files import digest, write_atomic
 from astrohpc.outcome import Outcome, Verdict
+from astrohpc.planet import Planet
 
 CLIMATE, RECORD = "climate.nc", "outcome.json"
 COMMAND_LOG = "command.log"  # what a program of the user's own printed
@@ -53,6 +55,20 @@ def recorded_verdict(folder: Path) -> Verdict | None:
         return None
     done = ended.verdict.outcome is Outcome.DONE
     return ended.verdict if not done or climate_size(folder) == ended.climate_bytes else None
+
+
+def of_member(engine: Engine, planet: Planet) -> str:
+    """What stands in the files of a member, so that no other one takes them for its own."""
+    return digest({"planet": asdict(planet), "physics": dict(engine.physics())})
+
+
+def ended_before(engine: Engine, folder: Path, member: str) -> Verdict | None:
+    """How the member ended before, if that still stands; ConfigError where the record is another's."""
+    ended = load_record(folder)
+    if ended is None:
+        return None
+    check_member(folder / RECORD, ended.member, member)
+    return ended.verdict if engine.verdict(folder) == ended.verdict else None
 
 
 def check_member(path: Path, found: str, expected: str) -> None:

@@ -94,14 +94,11 @@ class Exoplasim:
         """Run one member in its folder, from its restart if there is one, until it is over."""
         try:
             self.check(planet)
-            values = asdict(planet)
-            member = digest({"planet": values, "physics": dict(self.physics())})
-            way = digest({"planet": values, **self._code(), **self.settings.trajectory()})
-            ended = record.load_record(folder)
+            member = record.of_member(self, planet)
+            way = digest({"planet": asdict(planet), **self._code(), **self.settings.trajectory()})
+            ended = record.ended_before(self, folder, member)
             if ended is not None:
-                record.check_member(folder / record.RECORD, ended.member, member)
-                if self.verdict(folder) == ended.verdict:
-                    return ended.verdict
+                return ended
 
             from astrohpc.engines.exoplasim.run import Attempt  # noqa: PLC0415
 

@@ -5,12 +5,13 @@ members share.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from astrohpc.clock import Clock, SystemClock
+from astrohpc.engines import record
 from astrohpc.engines.base import Estimate, Progress
 from astrohpc.engines.rocke3d import memberfiles as files
 from astrohpc.engines.rocke3d import series
@@ -119,7 +120,7 @@ class Rocke3d:
     ) -> Verdict:
         """Run one member in its folder, from its restart if there is one, until it is over."""
         try:
-            member = digest({"planet": asdict(planet), "physics": dict(self.physics())})
+            member = record.of_member(self, planet)
             ended = files.load_record(folder)
             if ended is not None:
                 files.check_member(folder / files.RECORD, ended.member, member)

@@ -114,9 +114,11 @@ def _gone(evidence: Evidence) -> Verdict:
             if silent
             else "it was killed or died"
         )
+        last = next((line for line in reversed(evidence.errors.splitlines()) if line.strip()), "")
+        words = f"its last words were '{last.strip()[:200]}'" if last else "left no reason"
         return Verdict(
             Outcome.UNKNOWN,
-            f"{how} before its input was read, and left no reason; if it happens again, try another "
+            f"{how} before its input was read, and {words}; if it happens again, try another "
             "number of tasks, for MPI tasks that wait for each other are the usual cause"
             f"{_lock(evidence)}",
         )
