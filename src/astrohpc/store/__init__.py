@@ -1,0 +1,1 @@
+"""One Zarr store from many NetCDF files: reading headers, planning, converting, proving, reading."""
