@@ -36,6 +36,7 @@ class PlannedArray:
     time_axis: int | None = None
     unpack: bool = False
     usual: Variable | None = None
+    treated: bool = False  # values are changed on their way: regridded, rounded, interpolated
 
 
 @dataclass(frozen=True, eq=False)

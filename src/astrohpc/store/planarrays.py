@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.store.agree import PACKING, Signature, packing, usual
-from astrohpc.store.codec import Codec
 from astrohpc.store.draft import Draft
 from astrohpc.store.layout import Axes, choose_chunk, choose_shard
 from astrohpc.store.plan import MEMBER, Piece, PlannedArray
@@ -174,7 +173,7 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         attrs, fill = _unpacked_attrs(attrs), np.nan
     name = _name(draft, path)
     if draft.stacked and not once:
-        fill, attrs = _needed_fill(values.dtype, fill, attrs)
+        fill, attrs = needed_fill(values.dtype, fill, attrs)
         if variable.dims == (path,):
             name += "_of_member"
             draft.notes.append(f"{path} differs between members; it is {name} in the store")
@@ -188,7 +187,7 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         dtype=values.dtype,
         chunk=tuple(max(1, size) for size in values.shape),
         shard=None,
-        codec=Codec(draft.settings.codec, draft.settings.level),
+        codec=draft.settings.coding(),
         fill=fill,
         attrs=attrs,
     )
@@ -247,7 +246,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     if stacked:
         shape.insert(0, len(draft.runs))
         if len(places) < len(draft.runs) or any(draft.count(run) < draft.length for run in draft.runs):
-            fill, attrs = _needed_fill(dtype, fill, attrs)
+            fill, attrs = needed_fill(dtype, fill, attrs)
     offset = int(stacked)
     axes = Axes(
         0 if stacked else None,
@@ -263,7 +262,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         dtype=dtype,
         chunk=chunk,
         shard=shard,
-        codec=Codec(draft.settings.codec, draft.settings.level),
+        codec=draft.settings.coding(),
         fill=fill,
         attrs=attrs,
     )
@@ -332,7 +331,7 @@ def _unpacked_attrs(attrs: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "_FillValue": np.nan}
 
 
-def _needed_fill(
+def needed_fill(
     dtype: np.dtype[Any], fill: Any, attrs: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """A fill value where some of the array has no values at all, said so that readers mask it."""
@@ -391,7 +390,7 @@ def _member_arrays(draft: Draft, taken: set[str]) -> list[PlannedArray]:
             dtype=values.dtype,
             chunk=(max(1, values.size),),
             shard=None,
-            codec=Codec(draft.settings.codec, draft.settings.level),
+            codec=draft.settings.coding(),
             fill=np.nan if numbers else "",
             attrs=attrs,
         )

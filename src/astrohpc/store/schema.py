@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from astrohpc.files import write_atomic
-from astrohpc.store.codec import Codec, shard_metadata
+from astrohpc.store.codec import Codec
 
 META = "zarr.json"
 SEPARATOR = "."  # flat keys: "c/0/0/0" costs a folder a shard
@@ -78,7 +78,7 @@ def array_metadata(spec: ArraySpec) -> dict[str, Any]:
     elif spec.shard is None:
         codecs = [_LITTLE, {"name": "crc32c"}]
     else:
-        codecs = [shard_metadata(spec.codec, spec.dtype, spec.chunk)]
+        codecs = spec.codec.shard_metadata(spec.dtype, spec.chunk)
     fill = "" if text else json_fill(spec.fill, spec.dtype)
     return {
         "zarr_format": 3,

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from astrohpc.errors import ConfigError
+from astrohpc.store.codec import Codec
 
 MIB = 2**20
 _LEAST_MEMORY_MIB = 128
 _SHARD_LIMIT_MIB = 64  # where memory allows: a file of this size suits Lustre, and few are made
+_LEVELS = {"planes": 1, "blosc": 5, "lz4": 5, "deflate": 4, "none": 0}
 _BASE_MIB = 80  # the interpreter and its libraries
 
 
@@ -68,6 +70,10 @@ class StoreSettings:
         """
         most = (self.memory_mib - _BASE_MIB) * MIB // (3 * threads)
         return min(most, _SHARD_LIMIT_MIB * MIB)
+
+    def coding(self, *, shuffle: bool = True) -> Codec:
+        """The codec, at the level that was asked for or that suits it."""
+        return Codec(self.codec, self.level or _LEVELS[self.codec], shuffle)
 
     def decides(self) -> Mapping[str, object]:
         """What makes the store what it is: all but the way in which it is made."""
