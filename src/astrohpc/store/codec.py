@@ -74,7 +74,10 @@ class Codec:
         if self.name == "none":
             return [first]
         if self.name == "deflate":
-            shuffle = {"name": "numcodecs.shuffle", "configuration": {"elementsize": dtype.itemsize}}
+            shuffle = {
+                "name": "numcodecs.shuffle",
+                "configuration": {"elementsize": dtype.itemsize},
+            }
             inflate = {"name": "numcodecs.zlib", "configuration": {"level": self.level}}
             return [first, *([shuffle] if self.shuffle else []), inflate]
         blosc = {
@@ -105,7 +108,9 @@ class Codec:
         """One chunk's bytes, the same on every call."""
         if self.name == "deflate":
             raw = np.ascontiguousarray(values).tobytes()
-            return zlib.compress(_planar(raw, values.dtype.itemsize) if self.shuffle else raw, self.level)
+            return zlib.compress(
+                _planar(raw, values.dtype.itemsize) if self.shuffle else raw, self.level
+            )
         native = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
         if self.name == "none":
             return native.tobytes()
@@ -117,9 +122,7 @@ class Codec:
             blosc.compress(flat, compressor, level, blosc.BITSHUFFLE, self.block_bytes(flat.nbytes))
         )
 
-    def decode(
-        self, data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]
-    ) -> NDArray[Any]:
+    def decode(self, data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """The values of one chunk, or :class:`Damaged`."""
         nbytes = math.prod(shape) * dtype.itemsize
         if self.name == "none":

@@ -55,9 +55,24 @@ def read_index(path: Path, n_chunks: int) -> NDArray[np.int64]:
     room = np.uint64(size - length)
     start, span = table[~absent, 0], table[~absent, 1]
     if (start > room).any() or (span > room - np.minimum(start, room)).any():
-        raise Damaged(
-            f"{path}: its index points outside of the file; remove it and convert again."
-        )
+        raise Damaged(f"{path}: its index points outside of the file; remove it and convert again.")
     spans = np.full((n_chunks, 2), (-1, 0), np.int64)
     spans[~absent] = table[~absent]
     return spans
+
+
+def check_shard(path: Path, n_chunks: int) -> int:
+    """Bytes of a shard whose index is sound and whose chunks fill the file without gap or overlap."""
+    spans = read_index(path, n_chunks)
+    there = spans[spans[:, 0] >= 0]
+    order = there[np.argsort(there[:, 0], kind="stable")]
+    ends = np.cumsum(order[:, 1])
+    size = path.stat().st_size
+    room = size - n_chunks * ENTRY_BYTES - CHECKSUM_BYTES
+    if (order[:, 0] != np.concatenate([[0], ends])[:-1]).any() or (
+        ends[-1] if ends.size else 0
+    ) != room:
+        raise Damaged(
+            f"{path}: has gaps or overlaps between its chunks; remove it and convert again."
+        )
+    return size

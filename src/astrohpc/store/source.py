@@ -91,7 +91,9 @@ class Source:
     dimensions: Mapping[str, Dimension]
     variables: tuple[Variable, ...]
     attrs: Mapping[str, Any]  # of the root
-    group_attrs: Mapping[str, Mapping[str, Any]]  # by the group's path, groups without attributes too
+    group_attrs: Mapping[
+        str, Mapping[str, Any]
+    ]  # by the group's path, groups without attributes too
     unstorable: Mapping[str, str]  # variable or attribute → why Zarr cannot hold it
 
     def variable(self, path: str) -> Variable:
