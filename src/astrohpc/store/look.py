@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.store.scan import as_text, open_library, scan
+from astrohpc.store.library import as_text, open_library
+from astrohpc.store.scan import scan
 from astrohpc.store.source import Source, Variable
 
 _KNOWN_BYTES = 64 * 1024  # a variable up to this size is read at once

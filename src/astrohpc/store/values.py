@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.store.plan import Plan, PlannedArray
-from astrohpc.store.scan import open_library
+from astrohpc.store.library import open_library
 from astrohpc.store.tasks import Part, box, parts_of
 from astrohpc.store.unpack import unpack
 

@@ -50,6 +50,6 @@ def sweep_request(folder: SweepFolder, target: Path, settings: StoreSettings) ->
         "title": f"sweep {folder.path.name}",
         "astrohpc_sweep": folder.path.name,
         "astrohpc_config_digest": str(made[-1].get("config_digest", "")) if made else "",
-        "astrohpc_commit": str(made[-1].get("commit", "")) if made else "",
+        "astrohpc_commit": str(made[-1].get("git_commit", "")) if made else "",
     }
     return Request(tuple(members), target, settings, f"sweep {folder.path.name}", about)
