@@ -278,10 +278,10 @@ class _Scan:
             return found
         lists = _references(one.dsid)
         for i, scales in enumerate(lists[: len(found)]):
-            for reference in scales:
-                if found[i] is None and isinstance(reference, h5r.Reference) and reference:
+            for reference in scales:  # the library takes the last one
+                if isinstance(reference, h5r.Reference) and reference:
                     scale = h5r.dereference(reference, self.file)
-                    found[i] = self.by_address.get(h5o.get_info(scale).addr)
+                    found[i] = self.by_address.get(h5o.get_info(scale).addr, found[i])
         return found
 
     def _phony(self, group: _Group, taken: list[_Axis], length: int, unlimited: bool) -> _Axis:

@@ -152,9 +152,9 @@ def user_fill(dcpl: Any, kind: Type) -> Any:
     """The fill value that the file's writer chose, of ``kind``; None where nobody did."""
     if kind.dtype == object or dcpl.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
         return None
-    value = np.zeros((), kind.dtype.newbyteorder("="))
+    value = np.zeros((), kind.h5py)
     dcpl.get_fill_value(value)
-    return value[()]
+    return np.frombuffer(value.tobytes(), kind.dtype)[0]
 
 
 def _grid(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:

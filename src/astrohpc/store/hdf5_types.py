@@ -19,7 +19,6 @@ _PRIVATE = {
     "_Netcdf4Coordinates",
     "_Netcdf4Dimid",
     "_nc3_strict",
-    "DIMENSION_LABELS",
     "DIMENSION_LIST",
     "REFERENCE_LIST",
 }
@@ -45,6 +44,7 @@ class Type:
 
     dtype: np.dtype[Any]
     plain: bool
+    h5py: np.dtype[Any]  # with h5py's notes on enumerations and encodings, for conversions
     names: tuple[tuple[str, int], ...] = ()  # of an enumeration
 
 
@@ -53,15 +53,15 @@ def type_of(tid: Any) -> Type:
     kind = tid.get_class()
     if kind == h5t.STRING:
         if not tid.is_variable_str() and tid.get_size() == 1:
-            return Type(np.dtype("S1"), plain=True)
-        return Type(np.dtype(object), plain=False)
+            return Type(np.dtype("S1"), True, tid.dtype)
+        return Type(np.dtype(object), False, tid.dtype)
     if kind == h5t.ENUM:
         base = type_of(tid.get_super())
         names = tuple(
             (decode(tid.get_member_name(i)), int(tid.get_member_value(i)))
             for i in range(tid.get_nmembers())
         )
-        return Type(base.dtype, base.plain, names)
+        return Type(base.dtype, base.plain, tid.dtype, names)
     if kind not in {h5t.INTEGER, h5t.FLOAT}:
         raise Unstorable(_REASONS.get(kind, "is of a type of its own"))
     try:
@@ -70,7 +70,7 @@ def type_of(tid: Any) -> Type:
         raise Unstorable(f"holds numbers of {tid.get_size()} bytes in no usual form") from error
     if dtype.itemsize > 8:
         raise Unstorable(f"holds numbers of {dtype.itemsize} bytes")
-    return Type(dtype, plain=bool(tid.equal(h5t.py_create(dtype))))
+    return Type(dtype, bool(tid.equal(h5t.py_create(dtype))), dtype)
 
 
 def enumeration_attributes(kind: Type) -> dict[str, Any]:
@@ -125,8 +125,8 @@ def read_attribute(loc: Any, name: str) -> Any:
 def read_texts(where: Any, tid: Any, shape: tuple[int, ...], *spaces: Any) -> NDArray[Any]:
     """Raw bytes of text, from an attribute or (with its two ``spaces``) a dataset."""
     if tid.is_variable_str():
-        values = np.empty(shape, object)
-        where.read(*spaces, values, tid)
+        values = np.empty(shape, tid.dtype)
+        where.read(*spaces, values)
         fill = np.frompyfunc(_bytes, 1, 1)
         return np.asarray(fill(values), object).reshape(shape)
     values = np.empty(shape, f"S{tid.get_size()}")
