@@ -1,0 +1,328 @@
+/* The codec of one chunk: bit planes, those that are noise stored as they are, the others by zstd.
+
+   What comes out is a Blosc-1 chunk of one bit-shuffled block, its one stream being several zstd frames
+   in a row, which every decoder of zstd takes as one. Runs of planes that look like noise are frames of
+   raw blocks, made by hand: nothing is gained by compressing them, and it costs most of the time.
+   Values beyond the last multiple of eight, which bit-shuffle cannot take, are a second, raw block.
+
+   All that vectorises exists for three instruction sets and gives the same bytes on each; the worker
+   says which to use, so that one binary serves the login node and the compute nodes. */
+
+#include "planes.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define HAVE_X86 1
+#endif
+
+/* The widest vectors that this processor has. */
+int64_t best_isa(void) {
+#ifdef HAVE_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bw")) return AVX512;
+    if (__builtin_cpu_supports("avx2")) return AVX2;
+#endif
+    return SCALAR;
+}
+
+enum { HEADER = 16, RAW_BLOCK = 128 << 10, SAMPLE = 1024, TRIAL = 32 << 10 };
+enum { BITSHUFFLE = 0x4, COPIED = 0x2, ONE_STREAM = 0x10, ZSTD = 4 << 5 };
+
+static inline uint32_t load32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline void store32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
+static inline uint64_t load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline void store64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
+
+/* Eight bytes as a square of bits, mirrored at its diagonal; its own inverse. */
+static inline uint64_t mirror(uint64_t x) {
+    uint64_t t = (x ^ (x >> 7)) & 0x00AA00AA00AA00AAu;
+    x ^= t ^ (t << 7);
+    t = (x ^ (x >> 14)) & 0x0000CCCC0000CCCCu;
+    x ^= t ^ (t << 14);
+    t = (x ^ (x >> 28)) & 0x00000000F0F0F0F0u;
+    return x ^ t ^ (t << 28);
+}
+
+/* One byte plane of 8 m values to its eight bit planes of m bytes, from byte `at` of them on. */
+static void split_scalar(const uint8_t *plane, int64_t at, int64_t m, uint8_t *bits) {
+    for (; at < m; at++) {
+        uint64_t x = mirror(load64(plane + 8 * at));
+        for (int i = 0; i < 8; i++, x >>= 8) bits[i * m + at] = (uint8_t)x;
+    }
+}
+
+static void merge_scalar(const uint8_t *const row[8], int64_t at, int64_t m, uint8_t *plane) {
+    for (; at < m; at++) {
+        uint64_t x = 0;
+        for (int i = 0; i < 8; i++) x |= (uint64_t)row[i][at] << (8 * i);
+        store64(plane + 8 * at, mirror(x));
+    }
+}
+
+#ifdef HAVE_X86
+__attribute__((target("avx2"))) static int64_t split_avx2(const uint8_t *plane, int64_t m, uint8_t *bits) {
+    int64_t at = 0;
+    for (; at + 4 <= m; at += 4) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(plane + 8 * at));
+        for (int i = 7; i >= 0; i--, v = _mm256_add_epi8(v, v))
+            store32(bits + i * m + at, (uint32_t)_mm256_movemask_epi8(v));
+    }
+    return at;
+}
+
+__attribute__((target("avx2"))) static int64_t merge_avx2(const uint8_t *const row[8], int64_t m, uint8_t *plane) {
+    const __m256i of_byte = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                             2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i one_bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
+    int64_t at = 0;
+    for (; at + 4 <= m; at += 4) {
+        __m256i v = _mm256_setzero_si256();
+        for (int i = 0; i < 8; i++) {
+            __m256i x = _mm256_shuffle_epi8(_mm256_set1_epi32((int)load32(row[i] + at)), of_byte);
+            x = _mm256_cmpeq_epi8(_mm256_and_si256(x, one_bit), one_bit);
+            v = _mm256_or_si256(v, _mm256_and_si256(x, _mm256_set1_epi8((char)(1 << i))));
+        }
+        _mm256_storeu_si256((__m256i *)(plane + 8 * at), v);
+    }
+    return at;
+}
+
+__attribute__((target("avx512bw"))) static int64_t split_avx512(const uint8_t *plane, int64_t m, uint8_t *bits) {
+    int64_t at = 0;
+    for (; at + 8 <= m; at += 8) {
+        __m512i v = _mm512_loadu_si512(plane + 8 * at);
+        for (int i = 7; i >= 0; i--, v = _mm512_add_epi8(v, v))
+            store64(bits + i * m + at, (uint64_t)_mm512_movepi8_mask(v));
+    }
+    return at;
+}
+
+__attribute__((target("avx512bw"))) static int64_t merge_avx512(const uint8_t *const row[8], int64_t m, uint8_t *plane) {
+    int64_t at = 0;
+    for (; at + 8 <= m; at += 8) {
+        __m512i v = _mm512_setzero_si512();
+        for (int i = 0; i < 8; i++)
+            v = _mm512_mask_add_epi8(v, (__mmask64)load64(row[i] + at), v, _mm512_set1_epi8((char)(1 << i)));
+        _mm512_storeu_si512(plane + 8 * at, v);
+    }
+    return at;
+}
+#endif
+
+static void split(int64_t isa, const uint8_t *plane, int64_t m, uint8_t *bits) {
+    int64_t at = 0;
+#ifdef HAVE_X86
+    if (isa == AVX512) at = split_avx512(plane, m, bits);
+    else if (isa == AVX2) at = split_avx2(plane, m, bits);
+#endif
+    (void)isa;
+    split_scalar(plane, at, m, bits);
+}
+
+static void merge(int64_t isa, const uint8_t *const row[8], int64_t m, uint8_t *plane) {
+    int64_t at = 0;
+#ifdef HAVE_X86
+    if (isa == AVX512) at = merge_avx512(row, m, plane);
+    else if (isa == AVX2) at = merge_avx2(row, m, plane);
+#endif
+    (void)isa;
+    merge_scalar(row, at, m, plane);
+}
+
+/* The compiler vectorises these by itself, given a constant width and the instruction set. */
+#define ALWAYS static inline __attribute__((always_inline))
+ALWAYS void spread_wide(const uint8_t *restrict values, int64_t n, const int w, int flip, uint8_t *restrict bytes) {
+    for (int64_t k = 0; k < n; k++)
+        for (int j = 0; j < w; j++) bytes[(j ^ flip) * n + k] = values[k * w + j];
+}
+ALWAYS void join_wide(const uint8_t *restrict bytes, int64_t n, const int w, int flip, uint8_t *restrict values) {
+    for (int64_t k = 0; k < n; k++)
+        for (int j = 0; j < w; j++) values[k * w + j] = bytes[(j ^ flip) * n + k];
+}
+#define BY_WIDTH(work, from, to)                            \
+    if (w == 1) memcpy(to, from, (size_t)n);                \
+    else if (w == 2) work(from, n, 2, big ? 1 : 0, to);     \
+    else if (w == 4) work(from, n, 4, big ? 3 : 0, to);     \
+    else work(from, n, 8, big ? 7 : 0, to);
+#define FOR_SETS(name, from, to)                                                                           \
+    static void name##_scalar(const uint8_t *from, int64_t n, int w, int big, uint8_t *to) {               \
+        BY_WIDTH(name##_wide, from, to)                                                                    \
+    }                                                                                                      \
+    VECTORISED(name, from, to)                                                                             \
+    void name(int64_t isa, const uint8_t *from, int64_t n, int w, int big, uint8_t *to) {                  \
+        if (isa != SCALAR) name##_vector(from, n, w, big, to);                                             \
+        else name##_scalar(from, n, w, big, to);                                                           \
+    }
+#ifdef HAVE_X86
+#define VECTORISED(name, from, to)                                                                         \
+    __attribute__((target("avx2"))) static void name##_vector(const uint8_t *from, int64_t n, int w,       \
+                                                              int big, uint8_t *to) {                      \
+        BY_WIDTH(name##_wide, from, to)                                                                    \
+    }
+#else
+#define VECTORISED(name, from, to) enum { name##_vector_unused };
+#define spread_vector spread_scalar
+#define join_vector join_scalar
+#endif
+FOR_SETS(spread, values, bytes)
+FOR_SETS(join, bytes, values)
+
+/* Whether a bit plane looks like noise: pairs of equal bytes in a sample are as rare as in random ones
+   (1 of 256) give or take what a gain of three per cent would make. */
+static int is_noise(const uint8_t *plane, int64_t m) {
+    if (m < 256) return 0;
+    uint16_t seen[256] = {0};
+    const int64_t runs = m < SAMPLE ? 1 : SAMPLE / 64, length = m < SAMPLE ? m : 64;
+    const int64_t step = runs > 1 ? (m - length) / (runs - 1) : 0;
+    uint64_t pairs = 0;
+    for (int64_t run = 0; run < runs; run++)
+        for (const uint8_t *p = plane + run * step, *end = p + length; p < end; p++) pairs += seen[*p]++;
+    const uint64_t taken = (uint64_t)(runs * length);
+    return pairs * 512 * 5 < taken * (taken - 1) * 6;
+}
+
+/* A zstd frame of raw blocks; a block ends where a plane does, so that decoding need not copy. */
+static int64_t raw_frame(const uint8_t *from, int64_t nbytes, int64_t m, uint8_t *out) {
+    const int64_t most = m < RAW_BLOCK ? RAW_BLOCK / m * m : RAW_BLOCK;
+    uint8_t *to = out;
+    store32(to, 0xFD2FB528u);
+    to[4] = 0xA0; /* single segment, content size in four bytes, no checksum */
+    store32(to + 5, (uint32_t)nbytes);
+    to += 9;
+    while (nbytes > 0) {
+        const int64_t now = nbytes < most ? nbytes : most;
+        const uint32_t head = (uint32_t)(now << 3) | (now == nbytes);
+        to[0] = (uint8_t)head, to[1] = (uint8_t)(head >> 8), to[2] = (uint8_t)(head >> 16);
+        memcpy(to + 3, from, (size_t)now);
+        to += 3 + now, from += now, nbytes -= now;
+    }
+    return to - out;
+}
+
+/* The most that frames can need of `nbytes`: a header each, a block head for every plane or block. */
+static int64_t raw_bound(int64_t nbytes, int64_t m) { return nbytes + 9 + 3 * (nbytes / m + nbytes / RAW_BLOCK + 2); }
+
+static int64_t copied(const uint8_t *const plane[8], int64_t n, int w, uint8_t *out) {
+    out[2] |= COPIED;
+    for (int j = 0; j < w; j++)
+        for (int64_t k = 0; k < n; k++) out[HEADER + k * w + j] = plane[j][k];
+    store32(out + 12, (uint32_t)(n * w + HEADER));
+    return n * w + HEADER;
+}
+
+int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n, int w, int level, uint8_t *out) {
+    const int64_t m = n / 8, tail = n % 8, planes = 8 * w, block = 8 * m * w;
+    const int64_t room = n * w + HEADER; /* what is longer is stored as it is */
+    out[0] = 2, out[1] = 1, out[2] = BITSHUFFLE | ONE_STREAM | ZSTD, out[3] = (uint8_t)w;
+    store32(out + 4, (uint32_t)(n * w));
+    store32(out + 8, (uint32_t)(m ? block : n * w));
+    if (!m) return copied(plane, n, w, out);
+    for (int j = 0; j < w; j++) split(t->isa, plane[j], m, t->bits + 8 * j * m);
+    uint8_t noise[64];
+    for (int64_t p = 0; p < planes; p++) noise[p] = (uint8_t)is_noise(t->bits + p * m, m);
+    const int64_t stream = HEADER + (tail ? 8 : 4);
+    int64_t at = stream + 4;
+    for (int64_t p = 0, end; p < planes; p = end) {
+        for (end = p + 1; end < planes && noise[end] == noise[p];) end++;
+        const uint8_t *run = t->bits + p * m;
+        const int64_t nbytes = (end - p) * m, most = room_bytes(n * w) - at;
+        if (most < raw_bound(nbytes, m)) return copied(plane, n, w, out);
+        int raw = noise[p];
+        if (raw) { /* single bytes tell nothing of values that repeat: zstd looks at some of a plane */
+            const int64_t some = m < TRIAL ? m : TRIAL;
+            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)some, level);
+            raw = t->zstd_failed(got) || (int64_t)got * 20 > some * 19;
+        }
+        if (!raw) {
+            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)nbytes, level);
+            raw = t->zstd_failed(got) || (int64_t)got >= nbytes;
+            if (!raw) at += (int64_t)got;
+        }
+        if (raw) at += raw_frame(run, nbytes, m, out + at);
+    }
+    store32(out + HEADER, (uint32_t)stream);
+    store32(out + stream, (uint32_t)(at - stream - 4));
+    if (tail) {
+        store32(out + HEADER + 4, (uint32_t)at);
+        store32(out + at, (uint32_t)(tail * w));
+        at += 4;
+        for (int64_t k = 0; k < tail; k++)
+            for (int j = 0; j < w; j++) out[at++] = plane[j][8 * m + k];
+    }
+    if (at >= room || at - stream - 4 >= block) return copied(plane, n, w, out);
+    store32(out + 12, (uint32_t)at);
+    return at;
+}
+
+typedef struct { int64_t head, content, total; int raw; } Frame;
+
+/* Measure the zstd frame at `p`; 0 if it is none, is cut short, or has what ours never have. */
+static int frame(const uint8_t *p, int64_t nbytes, Frame *f) {
+    if (nbytes < 9 || load32(p) != 0xFD2FB528u || p[4] & 0x1F) return 0;
+    const int size = p[4] >> 6, single = p[4] >> 5 & 1;
+    const uint8_t *at = p + (single ? 5 : 6), *end = p + nbytes;
+    if (size == 0 && !single) return 0;
+    const int width = size == 0 ? 1 : size == 1 ? 2 : size == 2 ? 4 : 8;
+    if (end - at < width || width == 8) return 0;
+    f->content = width == 1 ? *at : width == 2 ? at[0] + 256 * at[1] + 256 : (int64_t)load32(at);
+    at += width;
+    f->head = at - p, f->raw = 1;
+    for (int last = 0; !last;) {
+        if (end - at < 3) return 0;
+        const uint32_t head = at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
+        const int64_t body = (head >> 1 & 3) == 1 ? 1 : head >> 3;
+        if ((head >> 1 & 3) == 3 || end - at < 3 + body) return 0;
+        last = head & 1, f->raw &= (head >> 1 & 3) == 0, at += 3 + body;
+    }
+    f->total = at - p;
+    return 1;
+}
+
+int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes) {
+    const int64_t m = n / 8, tail = n % 8, block = 8 * m * w, planes = 8 * w;
+    if (nbytes < HEADER || load32(chunk + 12) != nbytes || load32(chunk + 4) != n * w) return DAMAGED;
+    if (chunk[0] != 2 || chunk[3] != w) return -1;
+    if (chunk[2] & COPIED) {
+        if (nbytes != n * w + HEADER) return DAMAGED;
+        spread(t->isa, chunk + HEADER, n, w, 0, bytes);
+        return FINE;
+    }
+    const int64_t stream = HEADER + (tail ? 8 : 4);
+    if (chunk[2] != (BITSHUFFLE | ONE_STREAM | ZSTD) || !m || load32(chunk + 8) != block) return -1;
+    if (nbytes < stream + 4 || load32(chunk + HEADER) != stream) return -1;
+    const int64_t length = load32(chunk + stream), end = stream + 4 + length;
+    if (end != nbytes - (tail ? 4 + tail * w : 0)) return -1;
+    if (tail && (load32(chunk + HEADER + 4) != end || load32(chunk + end) != tail * w)) return -1;
+    const uint8_t *row[64];
+    for (int64_t p = 0; p < planes; p++) row[p] = (length == block ? chunk + stream + 4 : t->bits) + p * m;
+    int64_t done = 0, at = stream + 4;
+    while (length != block && at < end) {
+        Frame f;
+        if (!frame(chunk + at, end - at, &f) || f.content > block - done) return DAMAGED;
+        const int64_t whole = done + f.content;
+        if (f.raw) {
+            const uint8_t *from = chunk + at + f.head;
+            for (int64_t now; done < whole || from < chunk + at + f.total; from += 3 + now, done += now) {
+                if (from >= chunk + at + f.total) return DAMAGED;
+                now = (from[0] | from[1] << 8 | from[2] << 16) >> 3;
+                if (now > whole - done) return DAMAGED;
+                if (done % m == 0 && now % m == 0)
+                    for (int64_t p = 0; p < now / m; p++) row[done / m + p] = from + 3 + p * m;
+                else memcpy(t->bits + done, from + 3, (size_t)now);
+            }
+        } else {
+            const size_t got = t->zstd_decompress(t->zstd_decoder, t->bits + done, (size_t)f.content, chunk + at, (size_t)f.total);
+            if (t->zstd_failed(got) || (int64_t)got != f.content) return DAMAGED;
+            done = whole;
+        }
+        at += f.total;
+    }
+    if (length != block && done != block) return DAMAGED;
+    for (int j = 0; j < w; j++) {
+        merge(t->isa, row + 8 * j, m, bytes + j * n);
+        for (int64_t k = 0; k < tail; k++) bytes[j * n + 8 * m + k] = chunk[end + 4 + k * w + j];
+    }
+    return FINE;
+}

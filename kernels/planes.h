@@ -1,0 +1,40 @@
+/* What both halves of the kernel share: a worker's tools and buffers, and the codec of one chunk. */
+#ifndef PLANES_H
+#define PLANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SCALAR, AVX2, AVX512 };                         /* Worker.isa */
+enum { PLANES, BLOSC, LZ4, DEFLATE, NONE };            /* codecs, in the order of codec.NAMES */
+enum { FINE, CUT, UNREADABLE, NOT_INFLATED, WRONG_SIZE, WRONG_SUM, UNPROVED, UNWRITABLE, UNENCODED, DAMAGED };
+
+/* Room that one encoded chunk may use while it is made. */
+static inline int64_t room_bytes(int64_t nbytes) { return nbytes + nbytes / 1024 + 4096; }
+
+/* Everything a thread needs; pointers to functions come from the libraries that wheels carry. */
+typedef struct {
+    size_t (*zstd_compress)(void *, void *, size_t, const void *, size_t, int);
+    size_t (*zstd_decompress)(void *, void *, size_t, const void *, size_t);
+    unsigned (*zstd_failed)(size_t);
+    int (*blosc_compress)(int, int, size_t, size_t, const void *, void *, size_t, const char *, size_t, int);
+    int (*blosc_decompress)(const void *, void *, size_t, int);
+    int (*blosc_validate)(const void *, size_t, size_t *);
+    int (*inflate)(void *, const void *, size_t, void *, size_t, size_t *, size_t *);
+    uint32_t (*adler32)(uint32_t, const void *, size_t);
+    void *zstd_encoder, *zstd_decoder, *inflater;
+    uint8_t *read, *inflated, *bytes, *bits, *again, *values, *out;
+    int64_t read_bytes, chunk_bytes, out_bytes;        /* sizes: of read; of each up to values; of out */
+    int64_t isa;
+} Worker;
+
+int64_t best_isa(void);
+/* A chunk of n values of w bytes, given as w byte planes, becomes a Blosc chunk; its size, or -1. */
+int64_t encode_planes(const Worker *, const uint8_t *const plane[8], int64_t n, int w, int level, uint8_t *out);
+/* The reverse, to byte planes one after the other. FINE, DAMAGED, or -1: Blosc, but not of our form. */
+int decode_planes(const Worker *, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes);
+/* Values to byte planes and back; `big` reverses the order of the planes. */
+void spread(int64_t isa, const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes);
+void join(int64_t isa, const uint8_t *bytes, int64_t n, int w, int big, uint8_t *values);
+
+#endif
