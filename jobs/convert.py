@@ -10,6 +10,7 @@ import dataclasses
 import json
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,10 @@ for _name in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
 
 
 def main() -> int:
-    """Run the conversion and return its exit code."""
-    from astrohpc.clock import SystemClock, iso  # noqa: PLC0415 - after the signal handlers
-    from astrohpc.errors import ConfigError  # noqa: PLC0415
-    from astrohpc.files import readable_failures  # noqa: PLC0415
-    from astrohpc.store.convert import convert  # noqa: PLC0415
-    from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
-    from astrohpc.store.report import conclusion, exit_code  # noqa: PLC0415
-    from astrohpc.sweep.harvest import request_for  # noqa: PLC0415
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Read the command line, run the conversion and return its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path, help="a file, a folder of files, or a sweep's folder")
     parser.add_argument("target", type=Path, help="the store, a folder that ends in .zarr")
     parser.add_argument("--settings", type=Path, help="a JSON file of store settings")
@@ -37,38 +32,62 @@ def main() -> int:
     parser.add_argument("--members", help="one, folder, file, or a regular expression")
     parser.add_argument("--threads", type=int, help="of each rank")
     parser.add_argument("--memory-mib", type=int, help="of each rank")
+    parser.add_argument(
+        "--verify", action="store_true", help="hold a store that is there against its sources"
+    )
     arguments = parser.parse_args()
+    from astrohpc.errors import ConfigError  # noqa: PLC0415 - after the signal handlers
+
+    try:
+        settings = _settings(arguments)
+    except ConfigError as error:
+        print(f"error: {error}", flush=True)
+        return 78
+    return run(arguments.source, arguments.target, settings, verify=arguments.verify)
+
+
+def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> int:
+    """Convert or verify, as one rank of an MPI job or alone."""
+    from astrohpc.clock import SystemClock, iso  # noqa: PLC0415
+    from astrohpc.errors import ConfigError  # noqa: PLC0415
+    from astrohpc.files import readable_failures  # noqa: PLC0415
+    from astrohpc.store.convert import convert  # noqa: PLC0415
+    from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
+    from astrohpc.store.report import conclusion, exit_code, verified  # noqa: PLC0415
+    from astrohpc.store.verify import verify as prove  # noqa: PLC0415
+    from astrohpc.sweep.harvest import request_for  # noqa: PLC0415
+
     clock = SystemClock()
     ranks = find_ranks()
 
     def say(text: str) -> None:
         print(f"[{iso(clock.now())}] {text}", flush=True)
 
+    def stop() -> bool:
+        return bool(_stopping)
+
     try:
-        with readable_failures(str(arguments.target)):
-            request = request_for(
-                arguments.source.absolute(), arguments.target.absolute(), _settings(arguments)
-            )
-            report = convert(request, ranks, clock, lambda: bool(_stopping), say)
+        with readable_failures(str(target)):
+            request = request_for(source.absolute(), target.absolute(), settings)
+            if verify:
+                verdict = prove(request, ranks, clock, stop, say)
+                lines, code = verified(verdict) if verdict else ((), 0)
+            else:
+                report = convert(request, ranks, clock, stop, say)
+                lines, code = (conclusion(report), exit_code(report)) if report else ((), 0)
     except ConfigError as error:
         say(f"error: {error}")
-        code = 78
         if ranks.size > 1:
-            sys.stdout.flush()
-            ranks.abort(code)
-        return code
+            ranks.abort(78)
+        return 78
     except BaseException:
         if ranks.size > 1:  # the others would wait for us for ever
-            import traceback  # noqa: PLC0415
-
             traceback.print_exc()
             ranks.abort(1)
         raise
-    if report is None:
-        return 0
-    for line in conclusion(report):
+    for line in lines:
         say(line)
-    return exit_code(report)
+    return code
 
 
 def _settings(arguments: argparse.Namespace) -> Any:

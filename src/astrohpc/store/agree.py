@@ -51,9 +51,7 @@ class Signature:
             for name in _MEANING
         )
         rest = tuple(
-            size
-            for dim, size in zip(variable.dims, variable.shape, strict=True)
-            if dim != time_dim
+            size for dim, size in zip(variable.dims, variable.shape, strict=True) if dim != time_dim
         )
         return cls(kind, variable.dims, rest, meaning)
 
@@ -97,7 +95,7 @@ def packing(variable: Variable) -> tuple[Any, ...]:
 
 
 def time_values(looks: Sequence[Look], time_dim: str, units: str, calendar: str) -> NDArray[Any]:
-    """The times of a run's files in order, all counted from the same date; BadSource if they are not one axis.
+    """The times of a run's files, counted from one date; BadSource if they are not one axis.
 
     Numbers are kept as they stand where the units agree: decoding and encoding again would lose the
     last bits, and a calendar that no library knows would be refused for nothing.
@@ -124,9 +122,7 @@ def time_values(looks: Sequence[Look], time_dim: str, units: str, calendar: str)
     return together
 
 
-def _rebased(
-    look: Look, values: NDArray[Any], own: str, units: str, calendar: str
-) -> NDArray[Any]:
+def _rebased(look: Look, values: NDArray[Any], own: str, units: str, calendar: str) -> NDArray[Any]:
     """Times counted from another date; exact, or refused."""
     import cftime  # noqa: PLC0415 - comes with netCDF4
 
@@ -139,7 +135,9 @@ def _rebased(
     try:
         dates = cftime.num2date(values, own, calendar or "standard")
         moved = np.asarray(cftime.date2num(dates, units, calendar or "standard"))
-        back = cftime.date2num(cftime.num2date(moved, units, calendar or "standard"), own, calendar or "standard")
+        back = cftime.date2num(
+            cftime.num2date(moved, units, calendar or "standard"), own, calendar or "standard"
+        )
     except (ValueError, OverflowError) as error:
         raise BadSource(
             f"{where}: {own!r} cannot be counted in {units!r} ({error}); bring the files to the same units"

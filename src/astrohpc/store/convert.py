@@ -2,8 +2,6 @@
 
 import errno
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,14 +12,23 @@ from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import canonical_json, exclusive, write_atomic
 from astrohpc.store.agree import Refusal
-from astrohpc.store.journal import FOLDER, Done, Journal, merge_journals, read_journal, read_record, stands
+from astrohpc.store.crew import share_out
+from astrohpc.store.journal import (
+    FOLDER,
+    Done,
+    Journal,
+    merge_journals,
+    read_journal,
+    read_record,
+    stands,
+)
 from astrohpc.store.look import Look, look
 from astrohpc.store.members import MemberFiles
 from astrohpc.store.metadata import write_after, write_before
 from astrohpc.store.plan import Plan
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress, cpu_s, peak_memory_bytes
-from astrohpc.store.ranks import Ranks
+from astrohpc.store.ranks import Alone, Ranks
 from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shards import TEMPORARY, Maker
@@ -29,7 +36,6 @@ from astrohpc.store.source import BadSource
 from astrohpc.store.tasks import Task, make_tasks
 
 _LOCK, _ABOUT, REPORT = "lock", "store.json", "report.json"
-_WAIT_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,6 @@ class _Work:
     total_bytes: int
 
 
-class Stopped(Exception):
-    """A rank met what ends the whole conversion; its message is for people."""
-
-
 def convert(
     request: Request,
     ranks: Ranks,
@@ -91,12 +93,12 @@ def convert(
 ) -> Report | None:
     """Convert; the report at rank 0, None at the others."""
     began = clock.now()
-    threads = request.settings.threads or _cores(ranks)
-    with _held(request, ranks) as problem:
-        problem = ranks.share(problem)
+    threads = cores(request, ranks)
+    with _held(request, ranks) as found:
+        problem = ranks.share(found)
         if problem:
             raise ConfigError(problem)
-        looks = _look_at_all(request, ranks, say)
+        looks = look_at_all(request, ranks, say)
         work, failure = None, ""
         if ranks.rank == 0:
             try:
@@ -107,7 +109,9 @@ def convert(
         if failure:
             raise ConfigError(failure)
         assert work is not None
-        results = _make_all(request, work, ranks, threads, clock, stop, say if ranks.rank == 0 else _quiet)
+        results = _make_all(
+            request, work, ranks, threads, clock, stop, say if ranks.rank == 0 else _quiet
+        )
         gathered = ranks.gather((*results, cpu_s(), peak_memory_bytes()))
         if gathered is None:
             return None
@@ -118,8 +122,10 @@ def _quiet(_text: str) -> None:
     return
 
 
-def _cores(ranks: Ranks) -> int:
-    """Cores for one rank: those that we may use, shared with the ranks of this node."""
+def cores(request: Request, ranks: Ranks) -> int:
+    """Threads of one rank: as asked for, or the cores that we may use, shared with this node's ranks."""
+    if request.settings.threads:
+        return request.settings.threads
     own = len(os.sched_getaffinity(0))
     here = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE")
     together = int(here) if here and here.isdigit() else ranks.size
@@ -144,7 +150,9 @@ def _held(request: Request, ranks: Ranks) -> Iterator[str]:
                 else:
                     _mark(request)
         except OSError as error:
-            problem = f"{target}: cannot be written ({error.strerror}); choose another target or free it."
+            problem = (
+                f"{target}: cannot be written ({error.strerror}); choose another target or free it."
+            )
         except ConfigError as error:
             problem = str(error)
         yield problem
@@ -166,9 +174,7 @@ def _own(request: Request) -> str:
             else ""
         )
     if about.get("identity") != request.identity:
-        return (
-            f"{target}: is the store of {about.get('title', 'something else')}; choose another target."
-        )
+        return f"{target}: is the store of {about.get('title', 'something else')}; choose another target."
     made = about.get("settings")
     for name, value in _settings(request).items():
         if isinstance(made, Mapping) and made.get(name) != value:
@@ -196,7 +202,7 @@ def _mark(request: Request) -> None:
     write_atomic(request.target / FOLDER / _ABOUT, canonical_json(about))
 
 
-def _look_at_all(
+def look_at_all(
     request: Request, ranks: Ranks, say: Callable[[str], None]
 ) -> dict[str, Look | Refusal] | None:
     """Headers of all files, shared out over the ranks."""
@@ -248,6 +254,12 @@ def _prepare(
     return _Work(plan, tuple(todo), done_bytes, done_bytes + sum(task.nbytes for task in todo))
 
 
+def plan_of(request: Request) -> Plan:
+    """The plan alone, for who wants to see it."""
+    looks = look_at_all(request, Alone(), _quiet)
+    return make_plan(request.members, looks or {}, request.settings, cores(request, Alone()))
+
+
 def _sweep_up(target: Path) -> None:
     """Remove what a killed conversion left half-written; nobody else writes here now."""
     for path in target.rglob(f".*{TEMPORARY}"):
@@ -265,107 +277,48 @@ def _make_all(
     say: Callable[[str], None],
 ) -> tuple[list[Refusal], bool, bool]:
     """Make shards until there are no more; what was refused, whether we were stopped, kernel or not."""
-    crew = _Crew(request, work, ranks.rank, threads)
+    makers = [Maker(work.plan, request.target, f"{ranks.rank}-{i}") for i in range(threads)]
     progress = Progress(work.total_bytes, clock, say)
     journal = Journal(request.target, ranks.rank)
     refused: list[Refusal] = []
-    done = work.done_bytes
-    stopped = exhausted = False
-    ranks.begin()
-    try:
-        while not (exhausted and crew.idle):
-            if not exhausted and stop():
-                stopped = exhausted = True
-            if not exhausted and crew.has_room:
-                number = ranks.next()
-                exhausted = number >= len(work.tasks)
-                if not exhausted:
-                    crew.give(number)
-                    continue
-            result = crew.result(_WAIT_S)
-            ranks.poll()
-            if result is None:
-                continue
-            task, made = result
-            if isinstance(made, Done):
-                journal.note(made)
-            elif isinstance(made, Refusal):
-                refused.append(made)
-            else:
-                raise made
-            done = work.done_bytes + ranks.add(task.nbytes)
-            progress.at(done)
-    finally:
-        crew.dismiss()
-        journal.close()
-    ranks.end()
-    return refused, stopped, crew.native
 
-
-class _Crew:
-    """Threads that make shards; numpy, the kernel and the disk work outside Python's lock."""
-
-    def __init__(self, request: Request, work: _Work, rank: int, threads: int) -> None:
-        self._work = work
-        self._orders: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Task, Done | Refusal | Exception]] = queue.SimpleQueue()
-        self._given = self._back = 0
-        self._room = threads + 1  # one order waits, so that no thread does
-        makers = [Maker(work.plan, request.target, f"{rank}-{i}") for i in range(threads)]
-        self.native = bool(makers[0].worker.native)
-        self._threads = [threading.Thread(target=self._labour, args=(m,), daemon=True) for m in makers]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def has_room(self) -> bool:
-        return self._given - self._back < self._room
-
-    @property
-    def idle(self) -> bool:
-        return self._given == self._back
-
-    def give(self, number: int) -> None:
-        self._given += 1
-        self._orders.put(number)
-
-    def result(self, seconds: float) -> tuple[Task, Done | Refusal | Exception] | None:
+    def labour(maker: Maker, number: int) -> Done | Refusal:
+        task = work.tasks[number]
         try:
-            found = self._results.get(timeout=seconds)
-        except queue.Empty:
-            return None
-        self._back += 1
-        return found
+            return maker.make(task)
+        except BadSource as error:
+            return _refusal(work.plan, task, str(error))
 
-    def dismiss(self) -> None:
-        for _ in self._threads:
-            self._orders.put(None)
-        for thread in self._threads:
-            thread.join()
+    def note(number: int, made: Done | Refusal) -> None:
+        if isinstance(made, Done):
+            journal.note(made)
+        else:
+            refused.append(made)
+        progress.at(work.done_bytes + ranks.add(work.tasks[number].nbytes))
 
-    def _labour(self, maker: Maker) -> None:
-        while (number := self._orders.get()) is not None:
-            task = self._work.tasks[number]
-            try:
-                made: Done | Refusal | Exception = maker.make(task)
-            except BadSource as error:
-                made = _refusal(self._work.plan, task, str(error))
-            except Exception as error:  # noqa: BLE001 - the main thread raises it
-                made = _fatal(error)
-            self._results.put((task, made))
-        maker.close()
+    try:
+        stopped = share_out(len(work.tasks), makers, labour, note, ranks, stop)
+    except OSError as error:
+        raise _fatal(error) from error
+    finally:
+        journal.close()
+        for maker in makers:
+            maker.close()
+    return refused, stopped, bool(makers[0].worker.native)
 
 
 def _refusal(plan: Plan, task: Task, reason: str) -> Refusal:
     from astrohpc.store.values import paths_of  # noqa: PLC0415 - only on this way
 
     array = plan.arrays[task.array]
-    path = next((str(p) for p in paths_of(plan, array, task.index) if reason.startswith(str(p))), "")
+    path = next(
+        (str(p) for p in paths_of(plan, array, task.index) if reason.startswith(str(p))), ""
+    )
     return Refusal(path, array.spec.path, reason.removeprefix(f"{path}: "))
 
 
-def _fatal(error: Exception) -> Exception:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _fatal(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ConfigError(
             "the disk or its quota is full; free space there and run the same command again: it goes on "
             "where it stopped."
@@ -386,7 +339,8 @@ def _finish(
     refused = [*plan.refused, *(one for part in gathered for one in part[0])]
     stopped = any(part[1] for part in gathered)
     wanted = {
-        plan.arrays[task.array].spec.key(task.index): task for task in make_tasks(plan, request.settings)
+        plan.arrays[task.array].spec.key(task.index): task
+        for task in make_tasks(plan, request.settings)
     }
     noted = read_journal(request.target)
     counts = [d for key, d in noted.items() if key in wanted and d.digest == wanted[key].digest]

@@ -52,7 +52,8 @@ class Draft:
 
 def order_in_time(draft: Draft) -> None:
     """Sort each run's files by their first time, and join their axes."""
-    kept, times = [], []
+    kept: list[Run] = []
+    times: list[NDArray[Any] | None] = []
     for run in draft.runs:
         dim = draft.time_dim
         looks = [draft.looks[i] for i in run.looks]
@@ -93,7 +94,11 @@ def _first(look: Look, dim: str) -> tuple[str, float, str]:
     units, calendar = str(axis.attrs.get("units", "")), str(axis.attrs.get("calendar", "standard"))
     try:
         date = cftime.num2date(number, units, calendar)
-        return (f"{date.year:+08d}", float(date.dayofyr * 86400 + date.hour * 3600 + date.minute * 60 + date.second), "")
+        return (
+            f"{date.year:+08d}",
+            float(date.dayofyr * 86400 + date.hour * 3600 + date.minute * 60 + date.second),
+            "",
+        )
     except (ValueError, OverflowError, TypeError):
         return ("", number, str(look.source.path))
 
@@ -127,7 +132,9 @@ def _how(times: NDArray[Any], most: NDArray[Any]) -> str:
     missing = np.setdiff1d(most, times)
     if times.size < most.size and missing.size:
         return f"{missing[0]} is missing, {times.size} times instead of {most.size}"
-    return f"{times.size} from {times.ravel()[0]} on, instead of {most.size} from {most.ravel()[0]} on"
+    return (
+        f"{times.size} from {times.ravel()[0]} on, instead of {most.size} from {most.ravel()[0]} on"
+    )
 
 
 def keep_those_on_one_grid(draft: Draft) -> None:

@@ -125,7 +125,7 @@ def read_journal(store: Path) -> dict[str, Done]:
 
 def merge_journals(store: Path, done: Iterable[Done]) -> None:
     """Write one journal of the shards that count, in the order of their keys, and drop the ranks' own."""
-    lines = sorted((one.line() for one in done))
+    lines = sorted(one.line() for one in done)
     write_atomic(store / FOLDER / _WHOLE, "".join(line + "\n" for line in lines), durable=True)
     for path in (store / FOLDER).glob("journal-*.jsonl"):
         path.unlink()

@@ -81,15 +81,19 @@ def _groups(plan: Plan) -> dict[str, Mapping[str, Any]]:
 
 
 def write_small(folder: Path, spec: ArraySpec, values: NDArray[Any]) -> None:
-    """The one chunk of a small array."""
-    if values.dtype.kind == "O":
-        data = _vlen_utf8(values)
-    else:
-        raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
-        data = raw + crc32c(raw).to_bytes(4, "little")
+    """The one chunk of a small array, unless it stands there already."""
+    data = small_chunk(values)
     path = folder / spec.key((0,) * len(spec.shape)).rpartition("/")[2]
     if not (path.is_file() and path.read_bytes() == data):
         write_atomic(path, data)
+
+
+def small_chunk(values: NDArray[Any]) -> bytes:
+    """All values as one chunk with a checksum, or as Zarr's text."""
+    if values.dtype.kind == "O":
+        return _vlen_utf8(values)
+    raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+    return raw + crc32c(raw).to_bytes(4, "little")
 
 
 def _vlen_utf8(values: NDArray[Any]) -> bytes:

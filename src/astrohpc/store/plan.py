@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.store.agree import Refusal
@@ -13,6 +12,7 @@ from astrohpc.store.schema import ArraySpec
 from astrohpc.store.source import Variable
 
 MEMBER = "member"
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:

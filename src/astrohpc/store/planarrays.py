@@ -109,7 +109,9 @@ def _places(draft: Draft, path: str) -> Places:
             continue
         if len(there) < len(run.looks):
             gone = next(i for i in run.looks if i not in there)
-            draft.refuse(gone, path, "is missing in this file of the run; leave it out, or complete the run")
+            draft.refuse(
+                gone, path, "is missing in this file of the run; leave it out, or complete the run"
+            )
             continue
         found.append((number, tuple(there), [_signature(draft, i, path) for i in there]))
     if not found:
@@ -149,7 +151,8 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             continue
         if unpacks:
             parts = [
-                unpack(part, _variable(draft, i, path)) for i, part in zip(looks, parts, strict=True)
+                unpack(part, _variable(draft, i, path))
+                for i, part in zip(looks, parts, strict=True)
             ]
         first = _variable(draft, looks[0], path)
         if len(parts) > 1 and timed and first.dims[0] == draft.time_dim:
@@ -158,7 +161,9 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             whole[number] = parts[0]
         else:
             draft.refuse(
-                looks[0], path, "differs between the run's files and has no time; rename it, or leave it out"
+                looks[0],
+                path,
+                "differs between the run's files and has no time; rename it, or leave it out",
             )
     if not whole:
         return None
@@ -201,7 +206,7 @@ def _stack(draft: Draft, whole: dict[int, NDArray[Any]], fill: Any) -> NDArray[A
     dtype = np.result_type(*whole.values()) if some.dtype.kind != "O" else some.dtype
     stacked = np.full((len(draft.runs), *shape), "" if dtype.kind == "O" else fill, dtype)
     for number, values in whole.items():
-        stacked[(number, *(slice(0, size) for size in values.shape))] = values
+        stacked[number][tuple(slice(0, size) for size in values.shape)] = values
     return stacked
 
 
@@ -230,7 +235,11 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     first = pieces[0].variable
     unpacks = _unpacks(draft, path, places)
     dtypes = {piece.variable.dtype.newbyteorder("=") for piece in pieces}
-    dtype = np.result_type(*(unpacked_dtype(p.variable) for p in pieces)) if unpacks else np.result_type(*dtypes)
+    dtype = (
+        np.result_type(*(unpacked_dtype(p.variable) for p in pieces))
+        if unpacks
+        else np.result_type(*dtypes)
+    )
     if dtype.kind == "f" and dtype.itemsize > 4 and draft.settings.float32:
         dtype = np.dtype("f4")
     if len(dtypes) > 1:
@@ -239,13 +248,17 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     fill = next((p.variable.fill for p in pieces if p.variable.fill is not None), None)
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
-        draft.notes.append(f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}")
+        draft.notes.append(
+            f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}"
+        )
     shape = list(first.shape)
     if timed:
         shape[0] = draft.length
     if stacked:
         shape.insert(0, len(draft.runs))
-        if len(places) < len(draft.runs) or any(draft.count(run) < draft.length for run in draft.runs):
+        if len(places) < len(draft.runs) or any(
+            draft.count(run) < draft.length for run in draft.runs
+        ):
             fill, attrs = needed_fill(dtype, fill, attrs)
     offset = int(stacked)
     axes = Axes(
@@ -254,7 +267,10 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         tuple(range(offset + int(timed), len(shape))),
     )
     chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, _own_chunk(first, timed))
-    shard = choose_shard(shape, dtype.itemsize, axes, chunk, draft.settings.shard_bytes(draft.threads))
+    most = draft.settings.shard_bytes(draft.threads) // (
+        3 if unpacks else 1
+    )  # room for what comes between
+    shard = choose_shard(shape, dtype.itemsize, axes, chunk, most)
     spec = ArraySpec(
         path=_name(draft, path),
         dims=((MEMBER,) if stacked else ()) + _names(first.dims),
@@ -283,7 +299,9 @@ def _is_once(draft: Draft, path: str, places: Places) -> bool | None:
         own = {draft.looks[i].digests.get(path, f"file {i}") for i in looks}
         if len(own) > 1:
             draft.refuse(
-                looks[0], path, "differs between the run's files and has no time; rename it, or leave it out"
+                looks[0],
+                path,
+                "differs between the run's files and has no time; rename it, or leave it out",
             )
             return None
         digests[number] = own.pop()
@@ -396,5 +414,3 @@ def _member_arrays(draft: Draft, taken: set[str]) -> list[PlannedArray]:
         )
         arrays.append(PlannedArray(spec, values=values))
     return arrays
-
-

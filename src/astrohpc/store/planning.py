@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astrohpc.store.agree import Refusal, common
-from astrohpc.store.draft import Draft, Run, keep_those_on_one_axis, keep_those_on_one_grid, order_in_time
+from astrohpc.store.draft import (
+    Draft,
+    Run,
+    keep_those_on_one_axis,
+    keep_those_on_one_grid,
+    order_in_time,
+)
 from astrohpc.store.look import Look
 from astrohpc.store.members import MemberFiles
 from astrohpc.store.plan import Plan

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from astrohpc.clock import duration
 from astrohpc.files import size
 from astrohpc.store.convert import Report
+from astrohpc.store.verify import Verdict
 
 DONE, PARTIAL, STOPPED = 0, 3, 75
 _SHOWN = 20
@@ -44,3 +45,17 @@ def conclusion(report: Report) -> Iterator[str]:
         yield "complete: every shard was proved against its source"
     else:
         yield f"partial: {len(report.refused)} left out; mend them and run the same command again"
+
+
+def verified(verdict: Verdict) -> tuple[list[str], int]:
+    """The last lines of a verification, and the job's exit code."""
+    lines = [f"left out: {one.sentence}" for one in verdict.refused[:_SHOWN]]
+    lines += [f"differs: {text}" for text in verdict.wrong[:_SHOWN]]
+    if len(verdict.wrong) > _SHOWN:
+        lines.append(f"differs: … and {len(verdict.wrong) - _SHOWN} more")
+    proved = f"{verdict.shards} shards with {verdict.chunks} chunks were held against their sources"
+    if verdict.wrong:
+        lines.append(f"{proved}; {len(verdict.wrong)} differ, the first is {verdict.wrong[0]}")
+    else:
+        lines.append(f"{proved}: all are as the sources have them")
+    return lines, PARTIAL if verdict.wrong or verdict.refused else DONE

@@ -36,7 +36,9 @@ class StoreSettings:
     regrid_method: Literal["conservative", "bilinear"] = "conservative"
     levels: tuple[float, ...] = ()  # target layers as edges of sigma, 0 to 1
     float32: bool = False
-    digits: Mapping[str, int] = field(default_factory=dict)  # significant digits by variable, "*" all
+    digits: Mapping[str, int] = field(
+        default_factory=dict
+    )  # significant digits by variable, "*" all
     statistics: bool = True
     memory_mib: int = 512  # a rank's
     threads: int = 0  # a rank's; 0 is one for each core that it may use

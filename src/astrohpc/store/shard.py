@@ -103,7 +103,9 @@ def write_values(
     Values may end before the shard does: a chunk at the edge is filled up, one beyond it is absent.
     """
     chunks = (
-        None if part is None else Chunk(proved(codec, part), zlib.adler32(memoryview(part)), Statistics())
+        None
+        if part is None
+        else Chunk(proved(codec, part), zlib.adler32(memoryview(part)), Statistics())
         for part in cut(values, shard_chunks, chunk_shape, fill)
     )
     written = _assemble(target, chunks, math.prod(shard_chunks), 0)

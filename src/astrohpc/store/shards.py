@@ -13,7 +13,7 @@ from astrohpc.store.source import BadSource
 from astrohpc.store.tasks import Direct, Task, direct, parts_of
 from astrohpc.store.values import Readers, shard_values
 
-_OPEN = 32  # file descriptors a thread
+_OPEN = 64  # file descriptors that a thread keeps, beyond those of one shard
 TEMPORARY = ".part"
 
 
@@ -55,7 +55,7 @@ class Maker:
     def _direct(self, target: Path, array: PlannedArray, spans: Direct) -> ShardWritten:
         return write_direct(
             target,
-            [self._file(path) for path in spans.files],
+            self._open(spans.files),
             spans.table,
             dtype=spans.dtype,
             chunk_shape=spans.chunk,
@@ -69,7 +69,7 @@ class Maker:
     def _values(self, target: Path, array: PlannedArray, index: Sequence[int]) -> ShardWritten:
         return write_values(
             target,
-            shard_values(self.plan, array, index, self.readers),
+            shard_values(array, index, self.readers),
             shard_chunks=array.spec.per_shard,
             chunk_shape=array.spec.chunk,
             codec=array.spec.codec,
@@ -86,13 +86,17 @@ class Maker:
                     "when nothing writes to it"
                 )
 
-    def _file(self, path: Path) -> int:
-        if path not in self._files:
-            if len(self._files) >= _OPEN:
-                os.close(self._files.popitem(last=False)[1])
-            self._files[path] = os.open(path, os.O_RDONLY)
-        self._files.move_to_end(path)
-        return self._files[path]
+    def _open(self, paths: Sequence[Path]) -> list[int]:
+        """Descriptors of these files; of others only so many are kept."""
+        for path in [path for path in self._files if path not in paths]:
+            if len(self._files) + len(paths) <= _OPEN:
+                break
+            os.close(self._files.pop(path))
+        for path in paths:
+            if path not in self._files:
+                self._files[path] = os.open(path, os.O_RDONLY)
+            self._files.move_to_end(path)
+        return [self._files[path] for path in paths]
 
     def close(self) -> None:
         """Close all files."""

@@ -66,7 +66,9 @@ def make_tasks(plan: Plan, settings: StoreSettings) -> list[Task]:
                     number,
                     index,
                     math.prod(sizes) * spec.dtype.itemsize,
-                    digest([how, spec.path, spec.shape[1:], spec.chunk, spec.shard, index, made_of]),
+                    digest(
+                        [how, spec.path, spec.shape[1:], spec.chunk, spec.shard, index, made_of]
+                    ),
                 )
             )
     return sorted(found, key=lambda task: -task.nbytes)
@@ -161,7 +163,11 @@ def _alike(variable: Variable, first: Variable, array: PlannedArray) -> bool:
     if mine is None or type(mine) is not type(other) or variable.dtype != first.dtype:
         return False
     if isinstance(mine, Chunks) and isinstance(other, Chunks):
-        same = (mine.shape, mine.deflate, mine.shuffle) == (other.shape, other.deflate, other.shuffle)
+        same = (mine.shape, mine.deflate, mine.shuffle) == (
+            other.shape,
+            other.deflate,
+            other.shuffle,
+        )
         if not same:
             return False
     fill = array.spec.fill
@@ -176,7 +182,11 @@ def _equal(one: Any, other: Any) -> bool:
 def _holder(array: PlannedArray, parts: Sequence[Part], origin: Sequence[int]) -> Part | None:
     for part in parts:
         member = part.piece.member
-        if member is not None and array.member_axis is not None and origin[array.member_axis] != member:
+        if (
+            member is not None
+            and array.member_axis is not None
+            and origin[array.member_axis] != member
+        ):
             continue
         if part.piece.times is None or array.time_axis is None:
             return part
@@ -191,7 +201,9 @@ def _span(
     """Offset and length of a chunk of the store in the file; None where it is not one span there."""
     layout = variable.layout
     if isinstance(layout, Chunks):
-        if tuple(chunk) != layout.shape or any(at % size for at, size in zip(inside, chunk, strict=True)):
+        if tuple(chunk) != layout.shape or any(
+            at % size for at, size in zip(inside, chunk, strict=True)
+        ):
             return None
         place = tuple(at // size for at, size in zip(inside, chunk, strict=True))
         if layout.offset[place] < 0:

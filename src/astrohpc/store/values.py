@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.library import open_library
+from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.tasks import Part, box, parts_of
 from astrohpc.store.unpack import unpack
 
@@ -43,9 +43,7 @@ class Readers:
             self._open.popitem()[1][0].close()
 
 
-def shard_values(
-    plan: Plan, array: PlannedArray, index: Sequence[int], readers: Readers
-) -> NDArray[Any]:
+def shard_values(array: PlannedArray, index: Sequence[int], readers: Readers) -> NDArray[Any]:
     """The values of one shard, cut at the array's edge; what nobody has is fill."""
     spec = array.spec
     limits = box(array, index)
@@ -77,7 +75,12 @@ def _read(
     if array.unpack:
         found = unpack(found, piece.variable)
     fill = piece.variable.fill
-    if not array.unpack and fill is not None and spec.fill is not None and not _same(fill, spec.fill):
+    if (
+        not array.unpack
+        and fill is not None
+        and spec.fill is not None
+        and not _same(fill, spec.fill)
+    ):
         found = np.where(_is(found, fill), np.asarray(spec.fill, spec.dtype), found)
     if found.dtype != spec.dtype:
         found = found.astype(spec.dtype)
