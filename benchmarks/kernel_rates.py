@@ -85,12 +85,19 @@ def terms(folder: Path) -> dict[str, Callable[[], object]]:
 
     def decode() -> None:
         for room, size in zip(rooms, sizes, strict=True):
-            assert library.decode_planes(inside, pointer(room), ctypes.c_int64(size), n, width, pointer(back)) == 0
+            assert (
+                library.decode_planes(
+                    inside, pointer(room), ctypes.c_int64(size), n, width, pointer(back)
+                )
+                == 0
+            )
 
     def prove() -> None:
         """Decoding, comparing with the source's bytes, and statistics: what a shard is proved by."""
         for room, size, p in zip(rooms, sizes, planar, strict=True):
-            library.decode_planes(inside, pointer(room), ctypes.c_int64(size), n, width, pointer(back))
+            library.decode_planes(
+                inside, pointer(room), ctypes.c_int64(size), n, width, pointer(back)
+            )
             assert np.array_equal(back, p.reshape(-1))
             library.join(isa, pointer(back), n, width, 0, pointer(joined))
             worker.count(joined, FILL)
@@ -119,11 +126,15 @@ def terms(folder: Path) -> dict[str, Callable[[], object]]:
     print(f"{native.SETS[kernel.isa]}; ratio of planes {BYTES / sum(sizes):.3f}, ", end="")
     for level, block in ((5, 0), (1, COUNT * 4)):
         size = sum(len(blosc.compress(v.reshape(-1), b"zstd", level, 2, block)) for v in values)
-        print(f"of blosc zstd {level}{' in one block' if block else ''} {BYTES / size:.3f}, ", end="")
+        print(
+            f"of blosc zstd {level}{' in one block' if block else ''} {BYTES / size:.3f}, ", end=""
+        )
     print(f"of the source {BYTES / lengths.sum():.3f}")
     stock = [blosc.compress(v.reshape(-1), b"zstd", 5, 2, 0) for v in values]
     return {
-        "pread": lambda: [os.pread(file, int(m), int(s)) for s, m in zip(starts, lengths, strict=True)],
+        "pread": lambda: [
+            os.pread(file, int(m), int(s)) for s, m in zip(starts, lengths, strict=True)
+        ],
         "inflate (libdeflate, Adler-32)": undeflate,
         "encode planes": encode,
         "prove and count": prove,
@@ -134,7 +145,9 @@ def terms(folder: Path) -> dict[str, Callable[[], object]]:
         ),
         "decode planes": decode,
         "stock: zlib inflate": lambda: [zlib.decompress(s) for s in stored],
-        "stock: blosc zstd 5": lambda: [blosc.compress(v.reshape(-1), b"zstd", 5, 2, 0) for v in values],
+        "stock: blosc zstd 5": lambda: [
+            blosc.compress(v.reshape(-1), b"zstd", 5, 2, 0) for v in values
+        ],
         "stock: blosc zstd 1, one block": lambda: [
             blosc.compress(v.reshape(-1), b"zstd", 1, 2, COUNT * 4) for v in values
         ],
