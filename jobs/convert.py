@@ -71,10 +71,10 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
             request = request_for(source.absolute(), target.absolute(), settings)
             if verify:
                 verdict = prove(request, ranks, clock, stop, say)
-                lines, code = verified(verdict) if verdict else ((), 0)
+                lines, code = verified(verdict) if verdict else ([], 0)
             else:
                 report = convert(request, ranks, clock, stop, say)
-                lines, code = (conclusion(report), exit_code(report)) if report else ((), 0)
+                lines, code = (list(conclusion(report)), exit_code(report)) if report else ([], 0)
     except ConfigError as error:
         say(f"error: {error}")
         if ranks.size > 1:

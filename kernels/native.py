@@ -24,7 +24,18 @@ CODECS = ("planes", "blosc", "lz4", "deflate", "none")
 KINDS = ("", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # counted; "" is not
 
 # What a call returns, as planes.h has it.
-FINE, CUT, UNREADABLE, NOT_INFLATED, WRONG_SIZE, WRONG_SUM, UNPROVED, UNWRITABLE, UNENCODED, DAMAGED = range(10)
+(
+    FINE,
+    CUT,
+    UNREADABLE,
+    NOT_INFLATED,
+    WRONG_SIZE,
+    WRONG_SUM,
+    UNPROVED,
+    UNWRITABLE,
+    UNENCODED,
+    DAMAGED,
+) = range(10)
 
 MOST_BYTES = 2**31 - 2**20  # of a chunk: Blosc counts in 31 bits
 _PAGE, _FLUSH_BYTES, _MERGE_BYTES = 4096, 4 << 20, 256 << 10
@@ -100,6 +111,7 @@ class Form:
     deflate: bool = False
     shuffle: bool = False
     fill: Any = None
+    counted: bool = True
 
 
 @functools.cache
@@ -237,9 +249,7 @@ class Worker:
         job = _job(Form(flat.dtype, flat.size, "none", fill=fill), np.zeros((0, 3), np.int64), None)
         address = ctypes.c_void_p(flat.ctypes.data)
         size = ctypes.c_int64(flat.size)
-        self.kernel.library.count_values(
-            ctypes.byref(self._c), ctypes.byref(job), address, size
-        )
+        self.kernel.library.count_values(ctypes.byref(self._c), ctypes.byref(job), address, size)
         return _tally(job)
 
     def _reserve_for(self, form: Form, pieces: NDArray[np.int64], reads: bool) -> None:
@@ -259,7 +269,7 @@ def _job(form: Form, pieces: NDArray[np.int64], files: NDArray[np.int32] | None)
         n_chunks=len(pieces),
         count=form.count,
         width=form.dtype.itemsize,
-        kind=KINDS.index(name) if name in KINDS else 0,
+        kind=KINDS.index(name) if form.counted and name in KINDS else 0,
         big=form.dtype.newbyteorder("<") != form.dtype,
         deflate=form.deflate,
         shuffle=form.shuffle,

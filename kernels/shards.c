@@ -30,60 +30,63 @@ typedef struct {
 
 /* ---- counting --------------------------------------------------------------------------------- */
 
-/* In LANES lanes, added in order at the end, so that sums do not depend on the width of vectors. */
-#define COUNT(T, LOWEST, HIGHEST)                                                                          \
-    {                                                                                                      \
-        const T *v = values;                                                                               \
-        T fill, low[LANES], high[LANES];                                                                   \
-        double sum[LANES] = {0};                                                                           \
-        int32_t lost[LANES] = {0};                                                                         \
-        memcpy(&fill, job->fill, sizeof fill);                                                             \
-        const int has = job->has_fill != 0;                                                                \
-        for (int k = 0; k < LANES; k++) low[k] = HIGHEST, high[k] = LOWEST;                                \
-        for (int64_t i = 0; i < n; i += LANES) {                                                           \
-            T row[LANES];                                                                                  \
-            const T *p = v + i;                                                                            \
-            if (n - i < LANES) {                                                                           \
-                for (int k = 0; k < LANES; k++) row[k] = k < n - i ? p[k] : p[0];                          \
-                p = row;                                                                                   \
-            }                                                                                              \
-            const int live = n - i < LANES ? (int)(n - i) : LANES;                                         \
-            for (int k = 0; k < LANES; k++) {                                                              \
-                const T x = p[k];                                                                          \
-                const int kept = (x == x) & !(has & (x == fill)) & (k < live);                             \
-                const T floor = kept ? x : HIGHEST, ceiling = kept ? x : LOWEST;                           \
-                lost[k] += !kept & (k < live);                                                             \
-                sum[k] += (double)(kept ? x : 0);                                                          \
-                low[k] = floor < low[k] ? floor : low[k];                                                  \
-                high[k] = ceiling > high[k] ? ceiling : high[k];                                           \
-            }                                                                                              \
-        }                                                                                                  \
-        double total = 0;                                                                                  \
-        int64_t missing = 0;                                                                               \
-        for (int k = 0; k < LANES; k++) total += sum[k], missing += lost[k];                               \
-        for (int k = 1; k < LANES; k++) {                                                                  \
-            low[0] = low[k] < low[0] ? low[k] : low[0];                                                    \
-            high[0] = high[k] > high[0] ? high[k] : high[0];                                               \
-        }                                                                                                  \
-        job->tally.missing += missing, job->tally.total += total;                                          \
-        if (missing < n && (double)low[0] < job->tally.minimum) job->tally.minimum = (double)low[0];       \
-        if (missing < n && (double)high[0] > job->tally.maximum) job->tally.maximum = (double)high[0];     \
-        break;                                                                                             \
+/* In LANES lanes, added in order at the end, so that sums do not depend on the width of vectors. The
+   loops over lanes are kept simple and of one type each: only then does the compiler vectorise them. */
+#define COUNT(T, M, LOWEST, HIGHEST)                                                               \
+    {                                                                                              \
+        const T *p = values, *const end = p + n;                                                   \
+        T fill, low[LANES], high[LANES], kept[LANES];                                              \
+        double sum[LANES] = {0}, total = 0;                                                        \
+        int64_t missing = 0;                                                                       \
+        const M has = job->has_fill != 0;                                                          \
+        memcpy(&fill, job->fill, sizeof fill);                                                     \
+        for (int k = 0; k < LANES; k++) low[k] = HIGHEST, high[k] = LOWEST;                        \
+        while (end - p >= LANES) {                                                                 \
+            M lost[LANES] = {0};                                                                   \
+            /* so few rows that a lane's count cannot outgrow the narrowest type */                \
+            for (int rows = 100; rows && end - p >= LANES; rows--, p += LANES) {                   \
+                for (int k = 0; k < LANES; k++) {                                                  \
+                    const T x = p[k];                                                              \
+                    const M gone = (M)((x != x) | ((x == fill) & has));                            \
+                    const T lower = gone ? HIGHEST : x, upper = gone ? LOWEST : x;                 \
+                    lost[k] += gone;                                                               \
+                    kept[k] = gone ? 0 : x;                                                        \
+                    low[k] = lower < low[k] ? lower : low[k];                                      \
+                    high[k] = upper > high[k] ? upper : high[k];                                   \
+                }                                                                                  \
+                for (int k = 0; k < LANES; k++) sum[k] += (double)kept[k];                         \
+            }                                                                                      \
+            for (int k = 0; k < LANES; k++) missing += lost[k];                                    \
+        }                                                                                          \
+        for (int k = 0; p < end; k++, p++) {                                                       \
+            if ((*p != *p) | ((*p == fill) & has)) { missing++; continue; }                        \
+            sum[k] += (double)*p;                                                                  \
+            low[k] = *p < low[k] ? *p : low[k], high[k] = *p > high[k] ? *p : high[k];             \
+        }                                                                                          \
+        for (int k = 0; k < LANES; k++) {                                                          \
+            total += sum[k];                                                                       \
+            low[0] = low[k] < low[0] ? low[k] : low[0];                                            \
+            high[0] = high[k] > high[0] ? high[k] : high[0];                                       \
+        }                                                                                          \
+        job->tally.missing += missing, job->tally.total += total;                                  \
+        if (missing < n && (double)low[0] < job->tally.minimum) job->tally.minimum = (double)low[0];\
+        if (missing < n && (double)high[0] > job->tally.maximum) job->tally.maximum = (double)high[0];\
+        break;                                                                                     \
     }
 
 static inline __attribute__((always_inline)) void count_any(Job *job, const void *values, int64_t n) {
     job->tally.count += n;
     switch (job->kind) {
-        case 1: COUNT(int8_t, INT8_MIN, INT8_MAX)
-        case 2: COUNT(uint8_t, 0, UINT8_MAX)
-        case 3: COUNT(int16_t, INT16_MIN, INT16_MAX)
-        case 4: COUNT(uint16_t, 0, UINT16_MAX)
-        case 5: COUNT(int32_t, INT32_MIN, INT32_MAX)
-        case 6: COUNT(uint32_t, 0, UINT32_MAX)
-        case 7: COUNT(int64_t, INT64_MIN, INT64_MAX)
-        case 8: COUNT(uint64_t, 0, UINT64_MAX)
-        case 9: COUNT(float, -INFINITY, INFINITY)
-        case 10: COUNT(double, -INFINITY, INFINITY)
+        case 1: COUNT(int8_t, int8_t, INT8_MIN, INT8_MAX)
+        case 2: COUNT(uint8_t, int8_t, 0, UINT8_MAX)
+        case 3: COUNT(int16_t, int16_t, INT16_MIN, INT16_MAX)
+        case 4: COUNT(uint16_t, int16_t, 0, UINT16_MAX)
+        case 5: COUNT(int32_t, int32_t, INT32_MIN, INT32_MAX)
+        case 6: COUNT(uint32_t, int32_t, 0, UINT32_MAX)
+        case 7: COUNT(int64_t, int64_t, INT64_MIN, INT64_MAX)
+        case 8: COUNT(uint64_t, int64_t, 0, UINT64_MAX)
+        case 9: COUNT(float, int32_t, -INFINITY, INFINITY)
+        case 10: COUNT(double, int64_t, -INFINITY, INFINITY)
     }
 }
 

@@ -35,7 +35,7 @@ from astrohpc.store.shards import TEMPORARY, Maker
 from astrohpc.store.source import BadSource
 from astrohpc.store.tasks import Task, make_tasks
 
-_LOCK, _ABOUT, REPORT = "lock", "store.json", "report.json"
+_LOCK, ABOUT, REPORT = "lock", "store.json", "report.json"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def convert(
         work, failure = None, ""
         if ranks.rank == 0:
             try:
-                work = _prepare(request, looks or {}, threads, say)
+                work = _prepare(request, looks or {}, say)
             except (ConfigError, OSError) as error:
                 failure = str(error)
         work, failure = ranks.share((work, failure))
@@ -148,7 +148,7 @@ def _held(request: Request, ranks: Ranks) -> Iterator[str]:
                 if not stack.enter_context(exclusive(target / FOLDER / _LOCK)):
                     problem = f"{target}: another conversion writes to it; wait until that is over."
                 else:
-                    _mark(request)
+                    _mark(request, ranks)
         except OSError as error:
             problem = (
                 f"{target}: cannot be written ({error.strerror}); choose another target or free it."
@@ -165,7 +165,7 @@ def _own(request: Request) -> str:
         return ""
     if not target.is_dir():
         return f"{target}: is a file, not a folder; choose another target."
-    about = read_record(target, _ABOUT)
+    about = read_record(target, ABOUT)
     if about is None:
         others = [path for path in target.iterdir() if path.name != FOLDER]
         return (
@@ -193,13 +193,17 @@ def _settings(request: Request) -> dict[str, Any]:
     return {name: dict(v) if isinstance(v, Mapping) else v for name, v in plain.items()}
 
 
-def _mark(request: Request) -> None:
+def _mark(request: Request, ranks: Ranks) -> None:
+    """Write down whose store it is. Its shards keep the size that they had first, whoever goes on."""
+    before = read_record(request.target, ABOUT) or {}
     about = {
         "identity": request.identity,
         "title": request.about.get("title", request.identity),
         "settings": _settings(request),
+        "shard_bytes": before.get("shard_bytes")
+        or request.settings.shard_bytes(cores(request, ranks)),
     }
-    write_atomic(request.target / FOLDER / _ABOUT, canonical_json(about))
+    write_atomic(request.target / FOLDER / ABOUT, canonical_json(about))
 
 
 def look_at_all(
@@ -229,10 +233,10 @@ def look_at_all(
 def _prepare(
     request: Request,
     looks: Mapping[str, Look | Refusal],
-    threads: int,
     say: Callable[[str], None],
 ) -> _Work:
-    plan = make_plan(request.members, looks, request.settings, threads)
+    shard_bytes = int((read_record(request.target, ABOUT) or {})["shard_bytes"])
+    plan = make_plan(request.members, looks, request.settings, shard_bytes)
     if not plan.arrays:
         if plan.refused:
             raise ConfigError(f"{plan.refused[0].sentence} (and nothing else is there to convert).")
@@ -257,7 +261,8 @@ def _prepare(
 def plan_of(request: Request) -> Plan:
     """The plan alone, for who wants to see it."""
     looks = look_at_all(request, Alone(), _quiet)
-    return make_plan(request.members, looks or {}, request.settings, cores(request, Alone()))
+    most = request.settings.shard_bytes(cores(request, Alone()))
+    return make_plan(request.members, looks or {}, request.settings, most)
 
 
 def _sweep_up(target: Path) -> None:
@@ -378,4 +383,4 @@ def _finish(
 
 def is_store(path: Path) -> bool:
     """Whether a store of ours is there."""
-    return (path / META).is_file() and (path / FOLDER / _ABOUT).is_file()
+    return (path / META).is_file() and (path / FOLDER / ABOUT).is_file()

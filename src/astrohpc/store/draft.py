@@ -27,7 +27,7 @@ class Draft:
     """A plan while it is made."""
 
     settings: StoreSettings
-    threads: int
+    shard_bytes: int
     looks: Sequence[Look]
     runs: list[Run] = field(default_factory=list)
     stacked: bool = False

@@ -267,9 +267,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         tuple(range(offset + int(timed), len(shape))),
     )
     chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, _own_chunk(first, timed))
-    most = draft.settings.shard_bytes(draft.threads) // (
-        3 if unpacks else 1
-    )  # room for what comes between
+    most = draft.shard_bytes // (3 if unpacks else 1)  # room for what comes between
     shard = choose_shard(shape, dtype.itemsize, axes, chunk, most)
     spec = ArraySpec(
         path=_name(draft, path),

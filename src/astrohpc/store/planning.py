@@ -26,12 +26,12 @@ def make_plan(
     members: Sequence[MemberFiles],
     looks: Mapping[str, Look | Refusal],
     settings: StoreSettings,
-    threads: int,
+    shard_bytes: int,
 ) -> Plan:
     """Plan a store from what ``looks`` (by path) tells of the members' files."""
     seen = [look for look in looks.values() if isinstance(look, Look)]
     number = {str(look.source.path): i for i, look in enumerate(seen)}
-    draft = Draft(settings, threads, seen)
+    draft = Draft(settings, shard_bytes, seen)
     draft.refused += [look for look in looks.values() if isinstance(look, Refusal)]
     dims = [look.time_dim for look in seen if look.time_dim is not None]
     draft.time_dim = max(set(dims), key=dims.count) if dims else None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 # Sums run in this many lanes, value i in lane i % LANES, and the lanes are added in order. The kernel
 # does the same, so that vector width never shows in a result.
 LANES = 16
+COUNTED = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Statistics:
 
 
 def statistics(values: NDArray[Any], fill: Any) -> Statistics:
-    """The statistics of values; of what is no real number only the count."""
-    if values.dtype.kind not in "iuf" or not values.size:
+    """The statistics of values; of types that NetCDF has no numbers of only the count."""
+    if values.dtype.str[1:] not in COUNTED or not values.size:
         return Statistics(count=values.size)
     flat = values.reshape(-1)
     lost = np.isnan(flat) if flat.dtype.kind == "f" else np.zeros(flat.size, bool)

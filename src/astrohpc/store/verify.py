@@ -8,7 +8,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
+from astrohpc.settings import build
 from astrohpc.store.agree import Refusal
 from astrohpc.store.codec import Damaged
-from astrohpc.store.convert import Request, cores, is_store, look_at_all
+from astrohpc.store.convert import ABOUT, Request, cores, is_store, look_at_all
 from astrohpc.store.crew import share_out
-from astrohpc.store.journal import Done, read_journal
+from astrohpc.store.journal import Done, read_journal, read_record
 from astrohpc.store.metadata import small_chunk
 from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress
 from astrohpc.store.ranks import Ranks
 from astrohpc.store.schema import array_metadata, read_metadata
+from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
 from astrohpc.store.source import BadSource
@@ -178,10 +180,16 @@ def verify(
         raise ConfigError(
             f"{request.target}: is no store of ours; name one that 'launch convert' made."
         )
+    about = read_record(request.target, ABOUT) or {}
+    written = {
+        **asdict(request.settings),
+        **about["settings"],
+    }  # as it was made, not as we would make it
+    request = replace(request, settings=build(StoreSettings, written, "store"))
     looks = look_at_all(request, ranks, say)
     plan = None
     if ranks.rank == 0:
-        plan = make_plan(request.members, looks or {}, request.settings, cores(request, ranks))
+        plan = make_plan(request.members, looks or {}, request.settings, int(about["shard_bytes"]))
     plan = ranks.share(plan)
     assert plan is not None
     tasks = make_tasks(plan, request.settings)
@@ -222,7 +230,7 @@ def _metadata(store: Path, plan: Plan) -> list[str]:
         for name in ("shape", "data_type", "codecs", "chunk_grid", "dimension_names"):
             if found.get(name) != wanted[name]:
                 wrong.append(
-                    f"{store / spec.path}: {name} is {found.get(name)}, and the sources say {wanted[name]}; "
+                    f"{store / spec.path}: {name} is not {wanted[name]}, as the sources say; "
                     "convert again"
                 )
                 break

@@ -38,8 +38,11 @@ def sweep_request(folder: SweepFolder, target: Path, settings: StoreSettings) ->
         state = read(where)
         climate = where / CLIMATE
         if isinstance(state, State) and state.outcome == Outcome.DONE and climate.is_file():
-            about = {"member_index": member.index, "member_label": member.label}
-            members.append(MemberFiles(member.id, (climate,), about))
+            known: dict[str, str | float] = {
+                "member_index": member.index,
+                "member_label": member.label,
+            }
+            members.append(MemberFiles(member.id, (climate,), known))
     if not members:
         raise ConfigError(
             f"{folder.path}: no member is done yet; run 'launch sweep' and look at 'launch status'."
