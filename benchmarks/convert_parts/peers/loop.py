@@ -149,7 +149,7 @@ class Zarrista:
             array[...] = values
             return
         member, span = where
-        array[member : member + 1, span] = values[None]
+        array[member : member + 1, span] = values.reshape(1, *values.shape)
 
     def finish(self) -> None:
         """Nothing is under way: a write returns when it is done."""

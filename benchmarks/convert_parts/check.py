@@ -1,0 +1,94 @@
+"""Whether a store holds what the files hold, bit for bit, as zarr-python reads it."""
+
+import random
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert_parts.corpus import SURFACE, UPPER, files
+
+
+@dataclass(frozen=True)
+class Check:
+    """How many fields of one record were compared, and the first that differ."""
+
+    compared: int
+    differ: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether something was compared and nothing differs."""
+        return self.compared > 0 and not self.differ
+
+
+def compare(store: Path, variant: Path, at_most: int | None, seed: int = 1) -> Check:
+    """Compare a random choice of fields of one record, or all (None), with the files.
+
+    Packed fields have to agree with ``scale * integer + offset`` to float32's rounding, or, if they were
+    packed anew, to half a step; a missing value may be told by NaN or by the store's own fill value.
+    """
+    import netCDF4
+    import zarr
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # the codecs of a pass-through are no part of the specification
+        group = zarr.open_group(str(store), mode="r")
+        arrays: dict[str, Any] = {name: group[name] for name in UPPER + SURFACE if name in group}
+    differ = [f"{name}: there is no such array" for name in UPPER + SURFACE if name not in arrays]
+    wanted: dict[Path, list[tuple[str, int, int, int]]] = {}
+    for member, paths in enumerate(files(variant)):
+        records = arrays["tas"].shape[1] // len(paths) if "tas" in arrays else 0
+        for place, path in enumerate(paths):
+            wanted[path] = [
+                (name, member, place * records, record)
+                for name in arrays
+                for record in range(records)
+            ]
+    every = [(path, one) for path, fields in wanted.items() for one in fields]
+    chosen = (
+        every if at_most is None else random.Random(seed).sample(every, min(at_most, len(every)))
+    )
+    by_field: dict[tuple[Path, str], list[tuple[int, int, int]]] = {}
+    for path, (name, member, first, record) in chosen:
+        by_field.setdefault((path, name), []).append((member, first, record))
+    for (path, name), places in sorted(by_field.items()):
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_maskandscale(False)
+            for member, first, record in places:
+                stored = np.asarray(arrays[name][member, first + record])
+                problem = _differs(stored, arrays[name], file[name], file[name][record])
+                if problem:
+                    differ.append(f"{name}[{member}, {first + record}]: {problem}")
+    return Check(len(chosen), tuple(differ))
+
+
+def _differs(stored: NDArray[Any], array: Any, variable: Any, raw: NDArray[Any]) -> str:
+    """Why one field isn't what the file has; empty if it is."""
+    if stored.shape != raw.shape:
+        return f"shape {stored.shape} instead of {raw.shape}"
+    if raw.dtype.kind == "f":
+        if stored.dtype.newbyteorder("=") != raw.dtype.newbyteorder("="):
+            return f"{stored.dtype} instead of {raw.dtype}"
+        same = stored.astype("=f4").view("u4") == raw.astype("=f4").view("u4")
+        return "" if same.all() else f"{(~same).sum()} of {same.size} values"
+    expected = raw.astype("f8") * float(variable.scale_factor) + float(variable.add_offset)
+    missing = raw == variable._FillValue
+    attributes = dict(array.attrs)
+    fill = np.asarray(array.fill_value, stored.dtype)
+    gone = np.isnan(stored.astype("f8")) | (stored == fill)
+    tolerance = 3e-7 * np.abs(expected).max()
+    value = stored.astype("f8")
+    if stored.dtype.kind == "i":
+        step = float(attributes["scale_factor"])
+        value = value * step + float(attributes["add_offset"])
+        tolerance += 0.5001 * step
+    if (gone != missing).any():
+        return f"{(gone != missing).sum()} values are missing that should not be, or the reverse"
+    worst = np.abs(value - expected)[~missing].max()
+    return "" if worst <= tolerance else f"off by {worst:.3g}, allowed {tolerance:.3g}"
