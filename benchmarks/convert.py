@@ -81,16 +81,16 @@ def main() -> None:
 def table(variant: str, runs: list[Run]) -> Iterable[str]:
     """One row a contender, medians; failures with their reason."""
     yield (
-        f"| {variant} (synthetic) | wall s | CPU s | of it system | sync s | MB of the tree "
+        f"| {variant} (synthetic) | wall s | by its own clock | CPU s | of it system | sync s | MB of the tree "
         "| MB of a process | store MB | files | values |"
     )
-    yield "|---|" + "---:|" * 8 + "---|"
+    yield "|---|" + "---:|" * 9 + "---|"
     names = dict.fromkeys(run.name for run in runs if run.variant == variant)
     for name in names:
         mine = [run for run in runs if run.variant == variant and run.name == name]
         good = [run for run in mine if not run.failure]
         if not good:
-            yield f"| {name} | " + "– | " * 8 + f"failed: {mine[0].failure} |"
+            yield f"| {name} | " + "– | " * 9 + f"failed: {mine[0].failure} |"
             continue
         numbers = [
             f"{median(getattr(run, what) for run in good):{form}}"
@@ -105,6 +105,8 @@ def table(variant: str, runs: list[Run]) -> Iterable[str]:
                 ("files", ".0f"),
             )
         ]
+        own = [run.own_s for run in good if run.own_s is not None]
+        numbers.insert(1, f"{median(own):.2f}" if own else "")
         findings = [text for run in good for text in run.differ]
         values = f"{findings[0]} (of {len(findings)})" if findings else "equal"
         failed = f", {len(mine) - len(good)} of {len(mine)} failed" * (len(good) < len(mine))

@@ -8,16 +8,18 @@ not timed: the first is small, the second isn't needed by an encoder that works 
 """
 
 import argparse
+import ctypes
 import json
 import mmap
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +27,7 @@ from numpy.typing import NDArray
 from convert_parts.corpus import SURFACE, UPPER, files
 
 SHARD_BYTES = 3 * 2**20
-# From the values of a chunk to the bytes that a store has, and back.
-Codec = tuple[Callable[[NDArray[np.generic]], bytes], Callable[[bytes], bytes]]
+KERNEL, BLOSC = "planes", "stock Blosc"
 
 
 @dataclass
@@ -47,13 +48,86 @@ class Step:
         self.nbytes += nbytes
 
 
-def stock_blosc(chunk_bytes: int) -> Codec:
-    """Blosc with our two parameters, which is what there is without our kernel."""
-    import numcodecs.blosc
+class Codec(Protocol):
+    """A chunk's byte planes, (itemsize, n), to what a store has, and back."""
 
-    numcodecs.blosc.use_threads = False
-    blosc = numcodecs.blosc.Blosc("zstd", 1, numcodecs.blosc.Blosc.BITSHUFFLE, chunk_bytes)
-    return blosc.encode, blosc.decode
+    def prepare(self, planes: NDArray[np.uint8]) -> Any:
+        """What the encoder wants; not timed."""
+
+    def encode(self, prepared: Any) -> Any:
+        """Bytes of the store."""
+
+    def decode(self, encoded: Any) -> None:
+        """The way back."""
+
+
+class StockBlosc:
+    """Blosc with our two parameters, which is what there is without our kernel."""
+
+    def __init__(self, itemsize: int, count: int) -> None:
+        import numcodecs.blosc as library
+
+        library.use_threads = False
+        self.itemsize = itemsize
+        self.blosc = library.Blosc("zstd", 1, library.Blosc.BITSHUFFLE, itemsize * count)
+
+    def prepare(self, planes: NDArray[np.uint8]) -> Any:
+        return np.ascontiguousarray(planes.T).view(f"u{self.itemsize}").ravel()
+
+    def encode(self, prepared: Any) -> Any:
+        return self.blosc.encode(prepared)
+
+    def decode(self, encoded: Any) -> None:
+        self.blosc.decode(encoded)
+
+
+class OurKernel:
+    """The kernel's encoder alone, called in memory; it takes byte planes as they are inflated."""
+
+    def __init__(self, itemsize: int, count: int) -> None:
+        from astrohpc.kernels.native import Worker, room_bytes
+
+        self.itemsize, self.count = itemsize, count
+        self.worker = Worker()
+        self.worker.reserve(itemsize * count, 0, 1)
+        self.out = np.zeros(room_bytes(itemsize * count), np.uint8)
+        self.again = np.zeros(itemsize * count + 64, np.uint8)
+        library = self.worker.kernel.library
+        pointer, long, short = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+        self.c_encode, self.c_decode = library.encode_planes, library.decode_planes
+        self.c_encode.restype = long
+        self.c_encode.argtypes = (pointer, pointer, long, short, short, pointer)
+        self.c_decode.argtypes = (pointer, pointer, long, long, short, pointer)
+        self.tools = ctypes.addressof(self.worker._c)
+
+    def prepare(self, planes: NDArray[np.uint8]) -> Any:
+        self.planes = np.ascontiguousarray(planes)
+        starts = [self.planes.ctypes.data + k * self.count for k in range(self.itemsize)]
+        return (ctypes.c_void_p * 8)(*starts)
+
+    def encode(self, prepared: Any) -> Any:
+        out = self.out.ctypes.data
+        nbytes = self.c_encode(self.tools, prepared, self.count, self.itemsize, 1, out)
+        assert nbytes > 0
+        return self.out[:nbytes]
+
+    def decode(self, encoded: Any) -> None:
+        again, nbytes = self.again.ctypes.data, len(encoded)
+        chunk = encoded.ctypes.data
+        code = self.c_decode(self.tools, chunk, nbytes, self.count, self.itemsize, again)
+        assert code == 0
+
+
+def codecs() -> dict[str, Callable[[int, int], Codec]]:
+    """Stock Blosc, and our kernel where it can be had."""
+    found: dict[str, Callable[[int, int], Codec]] = {BLOSC: StockBlosc}
+    try:
+        OurKernel(4, 1024)
+    except Exception as error:  # noqa: BLE001 - no compiler, no wheel: the floor is then that of Blosc
+        print(f"# the floor is that of stock Blosc: {error}", file=sys.stderr)
+    else:
+        found[KERNEL] = OurKernel
+    return found
 
 
 def floors(source: Path, scratch: Path) -> dict[str, Step]:
@@ -61,46 +135,58 @@ def floors(source: Path, scratch: Path) -> dict[str, Step]:
     import deflate
     import h5py
 
-    steps = {name: Step() for name in ("memcpy", "pread", "inflate", "encode", "decode")}
+    ways = codecs()
+    made: dict[tuple[str, int, int], Codec] = {}
+    steps = {name: Step() for name in ("memcpy", "pread", "inflate")}
+    steps |= {f"{what}, {name}": Step() for name in ways for what in ("encode", "decode")}
     _memcpy(steps["memcpy"])
-    stored = 0
+    stored = dict.fromkeys(ways, 0)
     for path in (one for member in files(source) for one in member):
         with h5py.File(path) as file:
             index = [_spans(file[name]) for name in UPPER + SURFACE]
         handle = os.open(path, os.O_RDONLY)
-        for itemsize, raw_bytes, spans in index:
-            encode, decode = stock_blosc(raw_bytes)
+        for itemsize, count, spans in index:
+            raw_bytes = itemsize * count
             for offset, nbytes in spans:
                 with steps["pread"].timed(nbytes):
                     packed = os.pread(handle, nbytes, offset)
                 with steps["inflate"].timed(raw_bytes):
-                    planes = deflate.zlib_decompress(packed, raw_bytes)
-                parts = np.frombuffer(planes, np.uint8).reshape(itemsize, -1)
-                values = np.ascontiguousarray(parts.T).view(f"u{itemsize}").ravel()
-                with steps["encode"].timed(raw_bytes):
-                    encoded = encode(values)
-                stored += len(encoded)
-                with steps["decode"].timed(raw_bytes):
-                    decode(encoded)
+                    inflated = deflate.zlib_decompress(packed, raw_bytes)
+                planes = np.frombuffer(inflated, np.uint8).reshape(itemsize, count)
+                for name, make in ways.items():
+                    key = name, itemsize, count
+                    codec = made.get(key) or made.setdefault(key, make(itemsize, count))
+                    prepared = codec.prepare(planes)
+                    with steps[f"encode, {name}"].timed(raw_bytes):
+                        encoded = codec.encode(prepared)
+                    with steps[f"decode, {name}"].timed(raw_bytes):
+                        codec.decode(encoded)
+                    stored[name] += len(encoded)
         os.close(handle)
-    steps["write"] = _write(scratch / "buffered", stored, direct=False)
-    steps["write O_DIRECT"] = _write(scratch / "direct", stored, direct=True)
+    nbytes = stored.get(KERNEL, stored[BLOSC])
+    steps["write"] = _write(scratch / "buffered", nbytes, direct=False)
+    steps["write, O_DIRECT"] = _write(scratch / "direct", nbytes, direct=True)
     return steps
+
+
+def encoder(steps: dict[str, Step]) -> str:
+    """Whose encoder the sum counts: the kernel's, where it could be had."""
+    return KERNEL if f"encode, {KERNEL}" in steps else BLOSC
 
 
 def total_cpu_s(steps: dict[str, Step], *, proof: bool) -> float:
     """Of read, inflate, encode and the cheaper write; with ``proof`` every chunk is decoded once, too."""
-    names = ["pread", "inflate", "encode"] + ["decode"] * proof
+    names = ["pread", "inflate", f"encode, {encoder(steps)}"]
+    names += [f"decode, {encoder(steps)}"] * proof
     writes = [one.cpu_s for name, one in steps.items() if name.startswith("write") and one.nbytes]
     return sum(steps[name].cpu_s for name in names) + min(writes)
 
 
 def _spans(dataset: Any) -> tuple[int, int, list[tuple[int, int]]]:
-    """Item size, bytes of a decoded chunk, and where the chunks lie."""
+    """Item size and count of a chunk's values, and where the chunks lie."""
     spans: list[tuple[int, int]] = []
     dataset.id.chunk_iter(lambda chunk: spans.append((chunk.byte_offset, chunk.size)))
-    raw_bytes = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
-    return dataset.dtype.itemsize, raw_bytes, spans
+    return dataset.dtype.itemsize, int(np.prod(dataset.chunks)), spans
 
 
 def _memcpy(step: Step, nbytes: int = 2**27) -> None:

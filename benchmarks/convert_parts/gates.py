@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from convert_parts.contenders import TWO_RANKS, TWO_THREADS
-from convert_parts.floors import Step, total_cpu_s
+from convert_parts.floors import Step, encoder, total_cpu_s
 from convert_parts.runs import Run
 
 SPEED, CLASSIC_SPEED, MEMORY_MB, SIZE, OVER_FLOOR, PASSED_S = 2.5, 3.0, 150.0, 0.98, 1.3, 1.0
@@ -76,10 +76,11 @@ def gates(runs: list[Run], floors: list[dict[str, Step]]) -> Iterator[Gate]:
         f"{compared} fields compared, {sum(len(run.differ) for run in mine)} findings",
         all(run.compared and not run.differ for run in mine) if mine else None,
     )
+    whose = f" (encoder: {encoder(floors[0])})" if floors else ""
     for proof, words in ((False, ""), (True, " with one decoding as proof")):
         floor = median(total_cpu_s(one, proof=proof) for one in floors) if floors else None
         yield _ratio(
-            f"nc4: our CPU ÷ the floor{words}",
+            f"nc4: our CPU ÷ the floor{words}{whose}",
             _median(threads, "cpu_s"),
             floor,
             at_most=OVER_FLOOR,

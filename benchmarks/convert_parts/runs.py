@@ -1,6 +1,7 @@
 """One contender's run on one dialect: prepared, measured, looked at, and cleared away."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -33,7 +34,8 @@ class Run:
     files: int
     compared: int
     differ: tuple[str, ...]
-    said: str  # the tool's own last line
+    own_s: float | None  # seconds by the tool's own clock, without imports, where it tells them
+    said: str  # the line with them, or the last one
     failure: str
 
     @property
@@ -52,13 +54,15 @@ def one_run(one: Contender, source: Path, scratch: Path, at_most: int | None) ->
     began = time.monotonic()
     subprocess.run(["sync", "-f", str(scratch)], check=True)
     sync_s = time.monotonic() - began
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or [""]
+    lines = log.read_text(errors="replace").splitlines()
     found = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
-    failure = "" if used.code == 0 and found else f"ended with {used.code}: {lines[-1]}"
+    failure = "" if used.code == 0 and found else f"ended with {used.code}: {_last(lines, 'rror')}"
     compared, differ = 0, ()
     if not failure:
         check = compare(target, source, at_most)
         compared, differ = check.compared, check.differ
+    said = _last(lines, ", CPU ")
+    own = re.search(r"\(([\d.]+) s, ", said)
     result = Run(
         variant=source.name,
         tool=one.tool,
@@ -74,11 +78,18 @@ def one_run(one: Contender, source: Path, scratch: Path, at_most: int | None) ->
         files=len(found),
         compared=compared,
         differ=differ,
-        said=lines[-1],
+        own_s=float(own[1]) if own else None,
+        said=said,
         failure=failure,
     )
     shutil.rmtree(scratch)
     return result
+
+
+def _last(lines: list[str], word: str) -> str:
+    """The last line with this word, else the last with anything."""
+    spoken = [line for line in lines if line.strip()]
+    return ([line for line in spoken if word in line] or spoken or [""])[-1]
 
 
 def warm(source: Path) -> None:
