@@ -43,6 +43,9 @@ def main() -> None:
     if any(not one.ours for one in chosen):
         install_peers(venv)
     scratch = given.work / "scratch"
+    tiny = corpus(given.work / "corpus-tiny", "tiny")
+    for one in chosen:  # what is compiled or cached at a first start is no part of a conversion
+        _progress(0, given.repeats, one_run(one, tiny["nc4"], scratch, 0))
     runs: list[Run] = []
     floors: list[dict[str, Step]] = []
     for repeat in range(given.repeats):

@@ -71,10 +71,12 @@ def gates(runs: list[Run], floors: list[dict[str, Step]]) -> Iterator[Gate]:
         at_most=SIZE,
     )
     compared = sum(run.compared for run in mine)
+    findings = sum(len(run.differ) for run in mine)
+    failed = sum(run.tool == "astrohpc" and bool(run.failure) for run in runs)
     yield Gate(
         "our stores hold what the files hold, bit for bit",
-        f"{compared} fields compared, {sum(len(run.differ) for run in mine)} findings",
-        all(run.compared and not run.differ for run in mine) if mine else None,
+        f"{compared} fields compared, {findings} findings, {failed} runs failed",
+        all(run.compared for run in mine) and not findings and not failed if mine else None,
     )
     whose = f" (encoder: {encoder(floors[0])})" if floors else ""
     for proof, words in ((False, ""), (True, " with one decoding as proof")):

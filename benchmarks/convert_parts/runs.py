@@ -56,7 +56,9 @@ def one_run(one: Contender, source: Path, scratch: Path, at_most: int | None) ->
     sync_s = time.monotonic() - began
     lines = log.read_text(errors="replace").splitlines()
     found = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
-    failure = "" if used.code == 0 and found else f"ended with {used.code}: {_last(lines, 'rror')}"
+    failure = (
+        "" if used.code == 0 and found else f"ended with {used.code}: {_last(lines, 'rror: ')}"
+    )
     compared, differ = 0, ()
     if not failure:
         check = compare(target, source, at_most)
