@@ -67,7 +67,7 @@ def make_tasks(plan: Plan, settings: StoreSettings) -> list[Task]:
                     index,
                     math.prod(sizes) * spec.dtype.itemsize,
                     digest(
-                        [how, spec.path, spec.shape[1:], spec.chunk, spec.shard, index, made_of]
+                        [how, spec.path, sizes, spec.chunk, spec.shard, index, made_of]
                     ),
                 )
             )
