@@ -2,9 +2,9 @@
 
 A target value is the sum over rows and columns of ``lat_w * lon_w * value``, divided by the same
 sum of what is known (1 for a value, 0 for a gap). Weights come as tables: entry k of target row j is
-``lat_w[k, j]`` for the source row ``lat_at[k, j]``; an even number of entries, those not needed being
-zero and pointing at a row that is. Two at a time, because a pass over a row costs more in loads and
-stores than in sums. Rows first: that loop runs along memory, and leaves fewer rows for the columns.
+``lat_w[k, j]`` for the source row ``lat_at[k, j]``; two entries or more, those not needed being zero
+and pointing at a row that is. The first two are taken together, as a pass over a row costs more in
+loads and stores than in sums. Rows come first: that loop runs along memory.
 
 Sums are in double precision whatever the values are. Nothing here keeps Python's lock.
 """
@@ -42,51 +42,73 @@ def _mean(row: NDArray[np.floating]) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _product(field: NDArray[np.floating], weights: Weights, row: Array, out: Array) -> None:
-    """``out`` becomes the weighted sums of one field; ``row`` is room for one source row."""
+def _product(
+    field: NDArray[np.floating],
+    weights: Weights,
+    scale: Array,
+    row: Array,
+    line: Array,
+    out: NDArray[np.floating],
+) -> None:
+    """``out`` becomes the weighted sums of one field times ``scale``.
+
+    ``row`` and ``line`` are room for a row of the source and two of the target. Gathering two values a
+    column first leaves loops that vectorise: 10 % of the time.
+    """
     lat_at, lat_w, lon_at, lon_w = weights.lat_at, weights.lat_w, weights.lon_at, weights.lon_w
-    columns = field.shape[1]
+    west_at, east_at, west_w, east_w = lon_at[0], lon_at[1], lon_w[0], lon_w[1]
+    west, east = line[0], line[1]
     first = last = 0.0
     if weights.has_poles:
         first, last = _mean(field[0]), _mean(field[-1])
     for j in range(out.shape[0]):
-        pole = weights.pole_w[0, j] * first + weights.pole_w[1, j] * last
-        y, w, z, u = lat_at[0, j], lat_w[0, j], lat_at[1, j], lat_w[1, j]
-        for i in range(columns):
-            row[i] = pole + w * field[y, i] + u * field[z, i]
-        for k in range(2, lat_w.shape[0], 2):
-            y, w, z, u = lat_at[k, j], lat_w[k, j], lat_at[k + 1, j], lat_w[k + 1, j]
+        y, z, w, u = lat_at[0, j], lat_at[1, j], lat_w[0, j], lat_w[1, j]
+        for i in range(row.size):
+            row[i] = w * field[y, i] + u * field[z, i]
+        for k in range(2, lat_w.shape[0]):
+            y, w = lat_at[k, j], lat_w[k, j]
             if w != 0.0:
-                for i in range(columns):
-                    row[i] += w * field[y, i] + u * field[z, i]
-        for i in range(out.shape[1]):
-            out[j, i] = lon_w[0, i] * row[lon_at[0, i]] + lon_w[1, i] * row[lon_at[1, i]]
-        for k in range(2, lon_w.shape[0], 2):
-            for i in range(out.shape[1]):
-                out[j, i] += (
-                    lon_w[k, i] * row[lon_at[k, i]] + lon_w[k + 1, i] * row[lon_at[k + 1, i]]
-                )
+                for i in range(row.size):
+                    row[i] += w * field[y, i]
+        if weights.has_poles:
+            row += weights.pole_w[0, j] * first + weights.pole_w[1, j] * last
+        for i in range(west.size):
+            west[i] = row[west_at[i]]
+        for i in range(west.size):
+            east[i] = row[east_at[i]]
+        for i in range(west.size):
+            west[i] = west_w[i] * west[i] + east_w[i] * east[i]
+        for k in range(2, lon_w.shape[0]):
+            for i in range(west.size):
+                west[i] += lon_w[k, i] * row[lon_at[k, i]]
+        for i in range(west.size):
+            out[j, i] = west[i] * scale[j, i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def known_share(known: Array, weights: Weights, rows: int, columns: int) -> Array:
     """Weighted sums of a field that is 1 where a value is known and 0 where none is."""
     out = np.empty((rows, columns))
-    _product(known, weights, np.empty(known.shape[1]), out)
+    row, line = np.empty(known.shape[1]), np.empty((2, columns))
+    _product(known, weights, np.ones((rows, columns)), row, line, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _count_gaps(field: NDArray[np.floating], fill: float) -> int:
-    """How many values are not a number or the fill; branchless, so that it costs a tenth of the rest."""
-    gaps = 0
+def _count(field: NDArray[np.floating], fill: float) -> int:
+    """How many values are the fill or, if that is not a number, are none.
+
+    Without branches, so that it takes a tenth of the time of a product.
+    """
+    nan = np.int32(fill != fill)  # noqa: PLR0124 - only NaN differs from itself
+    total = 0
     for j in range(field.shape[0]):
         in_row = np.int32(0)
         for i in range(field.shape[1]):
             value = field[j, i]
-            in_row += np.int32((value != value) | (value == fill))  # noqa: PLR0124 - NaN
-        gaps += in_row
-    return gaps
+            in_row += np.int32(value == fill) | (nan & np.int32(value != value))  # noqa: PLR0124
+        total += in_row
+    return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -132,26 +154,30 @@ def remap(
         for i in range(source_columns):
             kept += keep[j, i]
     all_kept = kept == source_rows * source_columns
-    row = np.empty(source_columns)
-    sums = np.empty((rows, columns))
+    row, line = np.empty(source_columns), np.empty((2, columns))
     values = np.empty((source_rows, source_columns))
     known = np.empty((source_rows, source_columns))
+    one = np.ones((rows, columns))
     moving = np.empty((rows, columns))
+    scale = np.empty((rows, columns))
     static_scale = np.empty((rows, columns))
     static_holes = _scale(share, least_share, static_scale)
-    scale = np.empty((rows, columns))
+    has_fill = fill == fill  # noqa: PLR0124 - only NaN differs from itself
     for f in range(fields.shape[0]):
-        if all_kept and _count_gaps(fields[f], fill) == 0:
-            _product(fields[f], weights, row, sums)
-            _finish(sums, static_scale, static_holes, missing, out[f])
-        elif _take_known(fields[f], fill, keep, values, known) == kept:
-            _product(values, weights, row, sums)
-            _finish(sums, static_scale, static_holes, missing, out[f])
+        if all_kept and not (has_fill and _count(fields[f], fill)):
+            # What is not a number shows in the product, which is smaller to search than the field.
+            _product(fields[f], weights, static_scale, row, line, out[f])
+            if _count(out[f], np.nan) == 0:
+                _punch(static_scale, static_holes, missing, out[f])
+                continue
+        if _take_known(fields[f], fill, keep, values, known) == kept:
+            _product(values, weights, static_scale, row, line, out[f])
+            _punch(static_scale, static_holes, missing, out[f])
         else:
-            _product(values, weights, row, sums)
-            _product(known, weights, row, moving)
+            _product(known, weights, one, row, line, moving)
             holes = _scale(moving, least_share, scale)
-            _finish(sums, scale, holes, missing, out[f])
+            _product(values, weights, scale, row, line, out[f])
+            _punch(scale, holes, missing, out[f])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -167,12 +193,8 @@ def _scale(share: Array, least_share: float, scale: Array) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _finish(
-    sums: Array, scale: Array, holes: int, missing: float, out: NDArray[np.floating]
-) -> None:
-    for j in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            out[j, i] = sums[j, i] * scale[j, i]
+def _punch(scale: Array, holes: int, missing: float, out: NDArray[np.floating]) -> None:
+    """Write what stands for missing into the holes."""
     if holes:
         for j in range(out.shape[0]):
             for i in range(out.shape[1]):

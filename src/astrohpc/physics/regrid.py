@@ -256,13 +256,13 @@ def _checked(
 
 
 def _table(matrix: csr_array) -> tuple[NDArray[np.uintp], Array]:
-    """A sparse matrix as the kernel wants it: (entry, row), padded to an even number of entries.
+    """A sparse matrix as the kernel wants it: (entry, row), rows padded to the same length.
 
     What pads points at an entry that counts, so that a gap elsewhere cannot get in as 0 × infinity.
     """
     matrix = matrix.sorted_indices()
     counts = np.diff(matrix.indptr)
-    most = max(2, int(counts.max()) + int(counts.max()) % 2)
+    most = max(2, int(counts.max()))
     rows = len(counts)
     at = np.zeros((most, rows), dtype=np.uintp)
     weight = np.zeros((most, rows))
