@@ -107,7 +107,7 @@ def _count(field: NDArray[np.floating], fill: float) -> int:
         for i in range(field.shape[1]):
             value = field[j, i]
             in_row += np.int32(value == fill) | (nan & np.int32(value != value))  # noqa: PLR0124
-        total += in_row
+        total += int(in_row)
     return total
 
 

@@ -38,7 +38,9 @@ class LatLon:
         cls, lat_edge_deg: ArrayLike, lon_edge_deg: ArrayLike, where: str = "grid"
     ) -> "LatLon":
         """Cells between these edges, each axis rising or falling throughout."""
-        lat_edge, lon_edge = (np.array(edge, dtype=np.float64) for edge in (lat_edge_deg, lon_edge_deg))
+        lat_edge, lon_edge = (
+            np.array(edge, dtype=np.float64) for edge in (lat_edge_deg, lon_edge_deg)
+        )
         for edge, name in ((lat_edge, "lat_edge_deg"), (lon_edge, "lon_edge_deg")):
             if edge.ndim != 1 or len(edge) < 2 or not _is_steady(edge):
                 raise ConfigError(
@@ -69,9 +71,9 @@ class LatLon:
         """
         lat, lat_edge = _gaussian(rows)
         step = _CIRCLE_DEG / columns
-        lon_edge = -0.5 * step + step * np.arange(columns + 1)
+        lon_edge: Array = -0.5 * step + step * np.arange(columns + 1, dtype=np.float64)
         lon_edge[-1] = lon_edge[0] + _CIRCLE_DEG
-        return cls(lat, lat_edge, step * np.arange(columns), lon_edge)
+        return cls(lat, lat_edge, step * np.arange(columns, dtype=np.float64), lon_edge)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -176,7 +178,9 @@ def _axis(where: str, name: str, values: ArrayLike) -> Array:
             "out, or bring it to rows and columns with another tool first."
         )
     if not len(axis) or not np.isfinite(axis).all():
-        raise ConfigError(f"{where}: its {name} have gaps or no values; mend them before regridding.")
+        raise ConfigError(
+            f"{where}: its {name} have gaps or no values; mend them before regridding."
+        )
     return axis
 
 

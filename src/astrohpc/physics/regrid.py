@@ -70,7 +70,9 @@ class Regridder:
             )
         kind = np.float32 if values.dtype.kind == "f" and values.dtype.itemsize <= 4 else np.float64
         missing = as_kind(fill, kind)
-        fields = np.ascontiguousarray(values, dtype=kind).reshape(-1, *self.source.shape)
+        fields: NDArray[Any] = np.ascontiguousarray(values, dtype=kind).reshape(
+            -1, *self.source.shape
+        )
         out = np.empty((len(fields), *self.target.shape), dtype=kind)
         kernel.remap(
             fields,
