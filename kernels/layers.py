@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+# Edges that are meant to be the same differ by rounding; what they enclose is no air.
+_SLIVER = 1e-13
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _edges(ap_pa: Array, b: Array, ps_pa: float, edge_pa: Array) -> bool:
@@ -41,8 +44,9 @@ def shared_mass(
             _edges(source_ap_pa, source_b, ps_pa[n, i], source)
             _edges(target_ap_pa, target_b, ps_pa[n, i], target)
             for k in range(target_at.size):
-                begin, end = max(target[k], source[0]), min(target[k + 1], source[-1])
-                air_pa[n, target_at[k], i] = max(0.0, end - begin)
+                low, high = target[k], target[k + 1]
+                air = min(high, source[-1]) - max(low, source[0])
+                air_pa[n, target_at[k], i] = air if air > _SLIVER * (high - low) else 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -89,7 +93,7 @@ def remap(
                 at = s
                 while at < layers and source[at] < high:
                     mass = min(high, source[at + 1]) - max(low, source[at])
-                    if mass > 0.0:
+                    if mass > _SLIVER * (high - low):
                         value = values[n, source_at[at], i]
                         air += mass
                         if value == value and value != fill:  # noqa: PLR0124 - NaN

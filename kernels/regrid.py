@@ -2,9 +2,9 @@
 
 A target value is the sum over rows and columns of ``lat_w * lon_w * value``, divided by the same
 sum of what is known (1 for a value, 0 for a gap). Weights come as tables: entry k of target row j is
-``lat_w[k, j]`` for the source row ``lat_at[k, j]``; two entries or more, those not needed being zero
-and pointing at a row that is. The first two are taken together, as a pass over a row costs more in
-loads and stores than in sums. Rows come first: that loop runs along memory.
+``lat_w[k, j]`` for the source row ``lat_at[k, j]``, in two entries or more. The first two are taken
+together, as a pass over a row costs more in loads and stores than in sums. Rows come first: that
+loop runs along memory.
 
 Sums are in double precision whatever the values are. Nothing here keeps Python's lock.
 """
@@ -67,9 +67,8 @@ def _product(
             row[i] = w * field[y, i] + u * field[z, i]
         for k in range(2, lat_w.shape[0]):
             y, w = lat_at[k, j], lat_w[k, j]
-            if w != 0.0:
-                for i in range(row.size):
-                    row[i] += w * field[y, i]
+            for i in range(row.size):
+                row[i] += w * field[y, i]
         if weights.has_poles:
             row += weights.pole_w[0, j] * first + weights.pole_w[1, j] * last
         for i in range(west.size):

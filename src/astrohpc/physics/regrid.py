@@ -260,7 +260,8 @@ def _checked(
 def _table(matrix: csr_array) -> tuple[NDArray[np.uintp], Array]:
     """A sparse matrix as the kernel wants it: (entry, row), rows padded to the same length.
 
-    What pads points at an entry that counts, so that a gap elsewhere cannot get in as 0 × infinity.
+    A row is filled up by halving its first weight, which is exact; weights of zero would make an
+    infinite value not a number.
     """
     matrix = matrix.sorted_indices()
     counts = np.diff(matrix.indptr)
@@ -270,8 +271,11 @@ def _table(matrix: csr_array) -> tuple[NDArray[np.uintp], Array]:
     weight = np.zeros((most, rows))
     row = np.repeat(np.arange(rows), counts)
     entry = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], counts)
-    some = counts > 0
-    at[:, some] = matrix.indices[matrix.indptr[:-1][some]]
     at[entry, row] = matrix.indices
     weight[entry, row] = matrix.data
+    for k in range(1, most):
+        short = (counts > 0) & (counts <= k)
+        weight[0, short] *= 0.5
+        weight[k, short] = weight[0, short]
+        at[k, short] = at[0, short]
     return at, weight
