@@ -203,8 +203,7 @@ def _error(given: Array, rounded: Array, gap: NDArray[np.bool_]) -> Error:
     exact, result = given[known].astype(np.float64), rounded[known].astype(np.float64)
     if not exact.size:
         return Error()
-    # Halves, so that the difference of two large numbers of unlike size cannot overflow.
-    off = 2.0 * np.abs(0.5 * exact - 0.5 * result)
+    off = np.abs(exact - result)
     tiny = np.finfo(rounded.dtype).tiny
     full = np.abs(result) >= tiny
     short = ~full & (exact != 0.0)
