@@ -50,17 +50,19 @@ def _product(
     row: Array,
     line: Array,
     out: NDArray[np.floating],
-) -> None:
-    """``out`` becomes the weighted sums of one field times ``scale``.
+) -> bool:
+    """``out`` becomes the weighted sums of one field times ``scale``; returns whether all are finite.
 
-    ``row`` and ``line`` are room for a row of the source and two of the target. Gathering two values a
+    ``row`` and ``line`` are room for a row of the source and three of the target. Gathering two values a
     column first leaves loops that vectorise: 10 % of the time.
     """
     lat_at, lat_w, lon_at, lon_w = weights.lat_at, weights.lat_w, weights.lon_at, weights.lon_w
     west_at, east_at, west_w, east_w = lon_at[0], lon_at[1], lon_w[0], lon_w[1]
-    west, east = line[0], line[1]
+    west, east, doubt = line[0], line[1], line[2]
+    doubt[:] = 0.0
+    has_poles = weights.has_poles
     first = last = 0.0
-    if weights.has_poles:
+    if has_poles:
         first, last = _mean(field[0]), _mean(field[-1])
     for j in range(out.shape[0]):
         y, z, w, u = lat_at[0, j], lat_at[1, j], lat_w[0, j], lat_w[1, j]
@@ -70,8 +72,10 @@ def _product(
             y, w = lat_at[k, j], lat_w[k, j]
             for i in range(row.size):
                 row[i] += w * field[y, i]
-        if weights.has_poles:
-            row += weights.pole_w[0, j] * first + weights.pole_w[1, j] * last
+        if has_poles:
+            pole = weights.pole_w[0, j] * first + weights.pole_w[1, j] * last
+            for i in range(row.size):
+                row[i] += pole
         for i in range(west.size):
             west[i] = row[west_at[i]]
         for i in range(west.size):
@@ -82,31 +86,32 @@ def _product(
             for i in range(west.size):
                 west[i] += lon_w[k, i] * row[lon_at[k, i]]
         for i in range(west.size):
-            out[j, i] = west[i] * scale[j, i]
+            value = west[i] * scale[j, i]
+            out[j, i] = value
+            doubt[i] += value - value  # zero, or not a number: a test that vectorises
+    total = 0.0
+    for i in range(doubt.size):
+        total += doubt[i]
+    return total == 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def known_share(known: Array, weights: Weights, rows: int, columns: int) -> Array:
     """Weighted sums of a field that is 1 where a value is known and 0 where none is."""
     out = np.empty((rows, columns))
-    row, line = np.empty(known.shape[1]), np.empty((2, columns))
+    row, line = np.empty(known.shape[1]), np.empty((3, columns))
     _product(known, weights, np.ones((rows, columns)), row, line, out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _count(field: NDArray[np.floating], fill: float) -> int:
-    """How many values are the fill or, if that is not a number, are none.
-
-    Without branches, so that it takes a tenth of the time of a product.
-    """
-    nan = np.int32(fill != fill)  # noqa: PLR0124 - only NaN differs from itself
+    """How many values are the fill; without branches, so that it takes a tenth of a product's time."""
     total = 0
     for j in range(field.shape[0]):
         in_row = np.int32(0)
         for i in range(field.shape[1]):
-            value = field[j, i]
-            in_row += np.int32(value == fill) | (nan & np.int32(value != value))  # noqa: PLR0124
+            in_row += np.int32(field[j, i] == fill)
         total += int(in_row)
     return total
 
@@ -154,7 +159,7 @@ def remap(
         for i in range(source_columns):
             kept += keep[j, i]
     all_kept = kept == source_rows * source_columns
-    row, line = np.empty(source_columns), np.empty((2, columns))
+    row, line = np.empty(source_columns), np.empty((3, columns))
     values = np.empty((source_rows, source_columns))
     known = np.empty((source_rows, source_columns))
     one = np.ones((rows, columns))
@@ -165,9 +170,8 @@ def remap(
     has_fill = fill == fill  # noqa: PLR0124 - only NaN differs from itself
     for f in range(fields.shape[0]):
         if all_kept and not (has_fill and _count(fields[f], fill)):
-            # What is not a number shows in the product, which is smaller to search than the field.
-            _product(fields[f], weights, static_scale, row, line, out[f])
-            if _count(out[f], np.nan) == 0:
+            # What is not a number shows in the product, so the field need not be searched for it.
+            if _product(fields[f], weights, static_scale, row, line, out[f]):
                 _punch(static_scale, static_holes, missing, out[f])
                 continue
         if _take_known(fields[f], fill, keep, values, known) == kept:
