@@ -169,11 +169,14 @@ def remap(
     static_holes = _scale(share, least_share, static_scale)
     has_fill = fill == fill  # noqa: PLR0124 - only NaN differs from itself
     for f in range(fields.shape[0]):
-        if all_kept and not (has_fill and _count(fields[f], fill)):
-            # What is not a number shows in the product, so the field need not be searched for it.
-            if _product(fields[f], weights, static_scale, row, line, out[f]):
-                _punch(static_scale, static_holes, missing, out[f])
-                continue
+        # What is not a number shows in the product, so a field need not be searched for it.
+        if (
+            all_kept
+            and not (has_fill and _count(fields[f], fill))
+            and _product(fields[f], weights, static_scale, row, line, out[f])
+        ):
+            _punch(static_scale, static_holes, missing, out[f])
+            continue
         if _take_known(fields[f], fill, keep, values, known) == kept:
             _product(values, weights, static_scale, row, line, out[f])
             _punch(static_scale, static_holes, missing, out[f])
