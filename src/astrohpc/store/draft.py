@@ -11,6 +11,7 @@ from astrohpc.store.agree import Refusal, time_values
 from astrohpc.store.look import Look
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import BadSource
+from astrohpc.store.treatment import Treatments
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,10 @@ class Draft:
     refused: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     times: list[NDArray[Any] | None] = field(default_factory=list)  # of each run
+    treatments: Treatments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.treatments = Treatments(self.settings)
 
     def refuse(self, look: int, variable: str, reason: str) -> None:
         """Leave something out, and say so."""
@@ -143,7 +148,8 @@ def keep_those_on_one_grid(draft: Draft) -> None:
         v.path
         for look in draft.looks
         for v in look.source.variables
-        if v.dims == (v.path,) and v.path != draft.time_dim and v.path not in draft.settings.vary
+        if v.dims == (v.path,)
+        and v.path not in {draft.time_dim, *draft.settings.vary, *draft.treatments.free(look)}
     }
     for axis in sorted(axes):
         values = [draft.looks[run.looks[0]].known.get(axis) for run in draft.runs]

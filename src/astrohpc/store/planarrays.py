@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.store import rounding
 from astrohpc.store.agree import PACKING, Signature, packing, usual
 from astrohpc.store.draft import Draft
 from astrohpc.store.layout import Axes, choose_chunk, choose_shard
@@ -33,7 +34,25 @@ def plan_arrays(draft: Draft) -> list[PlannedArray]:
     for i, look in enumerate(draft.looks):
         for path, reason in look.source.unstorable.items():
             draft.refuse(i, path, reason)
+    if any(array.digits is not None for array in arrays):
+        arrays.append(_quantization(draft))
     return arrays + _member_arrays(draft, {array.spec.path for array in arrays})
+
+
+def _quantization(draft: Draft) -> PlannedArray:
+    """The scalar that CF wants beside rounded variables: its attributes name the algorithm."""
+    spec = ArraySpec(
+        path=rounding.CONTAINER,
+        dims=(),
+        shape=(),
+        dtype=np.dtype("i4"),
+        chunk=(),
+        shard=None,
+        codec=draft.settings.coding(),
+        fill=0,
+        attrs=rounding.container_attributes(),
+    )
+    return PlannedArray(spec, values=np.array(0, "i4"))
 
 
 def _wanted(draft: Draft, paths: Iterable[str]) -> list[str]:
@@ -136,7 +155,8 @@ def _variable(draft: Draft, look: int, path: str) -> Variable:
 
 
 def _signature(draft: Draft, look: int, path: str) -> Signature:
-    return Signature.of(_variable(draft, look, path), draft.time_dim)
+    free = draft.treatments.free(draft.looks[look])
+    return Signature.of(_variable(draft, look, path), draft.time_dim, free)
 
 
 # ------------------------------------------------------------------------- values known already
@@ -167,6 +187,9 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             )
     if not whole:
         return None
+    for number, looks in places:
+        if number in whole:
+            whole[number] = _treated_value(draft, looks[0], path, whole[number])
     number = next(iter(whole))
     variable = _variable(draft, dict(places)[number][0], path)
     values = whole[number]
@@ -197,6 +220,20 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         attrs=attrs,
     )
     return PlannedArray(spec, values=values, usual=variable)
+
+
+def _treated_value(draft: Draft, look: int, path: str, values: NDArray[Any]) -> NDArray[Any]:
+    """A known value on the store's own grid and layers."""
+    variable = _variable(draft, look, path)
+    seen = draft.looks[look]
+    axis = draft.treatments.axis(seen, variable, values)
+    if axis is not values:
+        return axis
+    treatment = draft.treatments.of(seen, variable)
+    if treatment is None or treatment.regrid is None or values.dtype.kind not in "iuf":
+        return values
+    kind = values.dtype if values.dtype.kind == "f" else np.dtype("f8")
+    return treatment.regrid.apply(values.astype(kind), variable.fill)
 
 
 def _stack(draft: Draft, whole: dict[int, NDArray[Any]], fill: Any) -> NDArray[Any]:
@@ -230,7 +267,8 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         for i in looks if timed else looks[:1]:
             variable = _variable(draft, i, path)
             times = variable.shape[0] if timed else None
-            pieces.append(Piece(i, variable, number if stacked else None, begin, times))
+            treatment = draft.treatments.of(draft.looks[i], variable)
+            pieces.append(Piece(i, variable, number if stacked else None, begin, times, treatment))
             begin += times or 0
     first = pieces[0].variable
     unpacks = _unpacks(draft, path, places)
@@ -252,6 +290,11 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}"
         )
     shape = list(first.shape)
+    digits = _digits(draft, path) if dtype.kind == "f" else None
+    if pieces[0].treatment is not None:
+        shape = list(draft.treatments.shape(pieces[0].treatment, first.shape))
+        dtype = dtype if dtype.kind == "f" else np.dtype("f8")
+        fill, attrs = needed_fill(dtype, fill, attrs)
     if timed:
         shape[0] = draft.length
     if stacked:
@@ -266,8 +309,10 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         offset if timed else None,
         tuple(range(offset + int(timed), len(shape))),
     )
-    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, _own_chunk(first, timed))
-    most = draft.shard_bytes // (3 if unpacks else 1)  # room for what comes between
+    treated = unpacks or pieces[0].treatment is not None
+    own = None if pieces[0].treatment else _own_chunk(first, timed)
+    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, own)
+    most = draft.shard_bytes // (3 if treated else 1)  # room for what comes between
     shard = choose_shard(shape, dtype.itemsize, axes, chunk, most)
     spec = ArraySpec(
         path=_name(draft, path),
@@ -287,7 +332,14 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         time_axis=axes.time,
         unpack=unpacks,
         usual=first,
+        digits=digits,
     )
+
+
+def _digits(draft: Draft, path: str) -> int | None:
+    """How many significant digits of a variable are kept, where not all are."""
+    wanted = draft.settings.digits
+    return wanted.get(path, wanted.get(_name(draft, path), wanted.get("*")))
 
 
 def _is_once(draft: Draft, path: str, places: Places) -> bool | None:
