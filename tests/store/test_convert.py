@@ -63,7 +63,8 @@ def test_members_by_a_regular_expression(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "word"), [("run(", "regular expression"), ("run", "member"), ("x(?P<member>y)", "match")]
+    ("how", "word"),
+    [("run(", "regular expression"), ("run", "member"), ("x(?P<member>y)", "match")],
 )
 def test_a_pattern_that_finds_no_members_is_refused(tmp_path: Path, how: str, word: str) -> None:
     source = members(tmp_path / "in")

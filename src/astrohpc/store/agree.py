@@ -38,7 +38,9 @@ class Signature:
     meaning: tuple[str, ...]
 
     @classmethod
-    def of(cls, variable: Variable, time_dim: str | None) -> "Signature":
+    def of(
+        cls, variable: Variable, time_dim: str | None, free: frozenset[str] = frozenset()
+    ) -> "Signature":
         """The signature; a packed variable's numbers mean nothing without their scale, but differ."""
         kind = "float" if variable.dtype.kind == "f" else variable.dtype.str[1:]
         if any(name in variable.attrs for name in PACKING[:2]) and variable.dtype.kind in "iu":
@@ -49,7 +51,9 @@ class Signature:
             for name in _MEANING
         )
         rest = tuple(
-            size for dim, size in zip(variable.dims, variable.shape, strict=True) if dim != time_dim
+            0 if dim in free else size
+            for dim, size in zip(variable.dims, variable.shape, strict=True)
+            if dim != time_dim
         )
         return cls(kind, variable.dims, rest, meaning)
 

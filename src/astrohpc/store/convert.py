@@ -29,6 +29,7 @@ from astrohpc.store.plan import Plan
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress, cpu_s, peak_memory_bytes
 from astrohpc.store.ranks import Alone, Ranks
+from astrohpc.store.rounding import Losses
 from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shards import TEMPORARY, Maker
@@ -365,7 +366,9 @@ def _finish(
     gaps = {plan.arrays[task.array].spec.path for key, task in wanted.items() if key not in there}
     merge_journals(request.target, counts)
     complete = not refused and not stopped and not gaps
-    write_after(request.target, plan, request.about, complete=complete, gaps=gaps)
+    write_after(
+        request.target, plan, request.about, complete=complete, gaps=gaps, losses=_losses(counts)
+    )
     report = Report(
         target=str(request.target),
         complete=complete,
@@ -389,6 +392,14 @@ def _finish(
     )
     write_atomic(request.target / FOLDER / REPORT, canonical_json(asdict(report)))
     return report
+
+
+def _losses(done: Sequence[Done]) -> dict[str, Losses]:
+    """Of each array over all its shards."""
+    found: dict[str, Losses] = {}
+    for one in done:
+        found[one.path] = found.get(one.path, Losses()).joined(one.losses)
+    return found
 
 
 def is_store(path: Path) -> bool:

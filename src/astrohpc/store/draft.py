@@ -13,6 +13,7 @@ from astrohpc.store.look import Look
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import BadSource
 from astrohpc.store.times import first_time, joined_times, time_bounds, units_of
+from astrohpc.store.treatment import Treatments
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,10 @@ class Draft:
     refused: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     times: list[NDArray[Any] | None] = field(default_factory=list)  # of each run
+    treatments: Treatments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.treatments = Treatments(self.settings)
 
     def refuse(self, look: int, variable: str, reason: str) -> None:
         """Leave something out, and say so."""
@@ -63,12 +68,11 @@ def keep_those_on_one_grid(draft: Draft) -> None:
         v.path
         for look in draft.looks
         for v in look.source.variables
-        if v.dims == (v.path,) and v.path not in draft.settings.vary
+        if v.dims == (v.path,)
+        and v.path not in {*draft.settings.vary, *draft.treatments.free(look)}
     }
     for axis in sorted(axes):
-        with_it = {
-            i for run in draft.runs for i in run.looks if _has_axis(draft.looks[i], axis)
-        }
+        with_it = {i for run in draft.runs for i in run.looks if _has_axis(draft.looks[i], axis)}
         if not with_it:
             continue
         signatures = {
@@ -119,9 +123,7 @@ def order_in_time(draft: Draft) -> None:
     if dim is None:
         draft.times = [None] * len(draft.runs)
         return
-    draft.time_bounds = frozenset(
-        name for look in draft.looks for name in time_bounds(look, dim)
-    )
+    draft.time_bounds = frozenset(name for look in draft.looks for name in time_bounds(look, dim))
     runs = [_in_order(draft, run, dim) for run in draft.runs]
     counted = [units_of(draft.looks[run.looks[0]], dim) for run, known in runs if known]
     draft.time_units = Counter(counted).most_common(1)[0][0] if counted else ""

@@ -76,9 +76,7 @@ def unfit_for_store(draft: Draft, variable: Variable) -> str:
     if draft.stacked and name == MEMBER:
         return f"has the name of the store's own axis; give it another with rename.{_short(variable.path)}"
     if draft.stacked and MEMBER in names(draft, variable.dims):
-        return (
-            f"has an axis named {MEMBER}, as the store's own; give it another name with rename.{MEMBER}"
-        )
+        return f"has an axis named {MEMBER}, as the store's own; give it another name with rename.{MEMBER}"
     return ""
 
 
@@ -103,9 +101,7 @@ def renamed(draft: Draft, attrs: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(attrs)
     for name in _NAMING if draft.settings.rename else ():
         if isinstance(found.get(name), str):
-            found[name] = re.sub(
-                r"[^\s:()]+", lambda word: name_of(draft, word[0]), found[name]
-            )
+            found[name] = re.sub(r"[^\s:()]+", lambda word: name_of(draft, word[0]), found[name])
     return found
 
 

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.store.agree import PACKING, Signature, packing, usual
+from astrohpc.store.described import member_arrays, quantization
 from astrohpc.store.draft import Draft
 from astrohpc.store.layout import Axes, choose_chunk, choose_shard
 from astrohpc.store.naming import name_of, names, renamed, unfit_for_store, wanted
 from astrohpc.store.plan import MEMBER, Piece, PlannedArray
+from astrohpc.store.rounding import CONTAINER
 from astrohpc.store.schema import ArraySpec
 from astrohpc.store.source import Chunks, Rows, Variable
 from astrohpc.store.times import rebased
@@ -40,7 +42,9 @@ def plan_arrays(draft: Draft) -> list[PlannedArray]:
     for i, look in enumerate(draft.looks):
         for path, reason in look.source.unstorable.items():
             draft.refuse(i, path, reason)
-    return [*arrays.values(), *_member_arrays(draft, set(arrays))]
+    if any(array.digits is not None for array in arrays.values()):
+        arrays[CONTAINER] = quantization(draft)
+    return [*arrays.values(), *member_arrays(draft, set(arrays))]
 
 
 def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
@@ -114,7 +118,8 @@ def _variable(draft: Draft, look: int, path: str) -> Variable:
 
 
 def _signature(draft: Draft, look: int, path: str) -> Signature:
-    return Signature.of(_variable(draft, look, path), draft.time_dim)
+    free = draft.treatments.free(draft.looks[look])
+    return Signature.of(_variable(draft, look, path), draft.time_dim, free)
 
 
 # ------------------------------------------------------------------------- values known already
@@ -150,6 +155,9 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             )
     if not whole:
         return None
+    for number, looks in places:
+        if number in whole:
+            whole[number] = _treated_value(draft, looks[0], path, whole[number])
     number = next(iter(whole))
     variable = _variable(draft, dict(places)[number][0], path)
     values = whole[number]
@@ -187,6 +195,20 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     return PlannedArray(spec, values=values, usual=variable)
 
 
+def _treated_value(draft: Draft, look: int, path: str, values: NDArray[Any]) -> NDArray[Any]:
+    """A known value on the store's own grid and layers."""
+    variable = _variable(draft, look, path)
+    seen = draft.looks[look]
+    axis = draft.treatments.axis(seen, variable, values)
+    if axis is not values:
+        return axis
+    treatment = draft.treatments.of(seen, variable)
+    if treatment is None or treatment.regrid is None or values.dtype.kind not in "iuf":
+        return values
+    kind = values.dtype if values.dtype.kind == "f" else np.dtype("f8")
+    return treatment.regrid.apply(values.astype(kind), variable.fill)
+
+
 def _stack(draft: Draft, whole: dict[int, NDArray[Any]], fill: Any) -> NDArray[Any]:
     """Put members one beside the other; those that are shorter end in missing values."""
     some = next(iter(whole.values()))
@@ -218,7 +240,8 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         for i in looks if timed else looks[:1]:
             variable = _variable(draft, i, path)
             times = variable.shape[0] if timed else None
-            pieces.append(Piece(i, variable, number if stacked else None, begin, times))
+            treatment = draft.treatments.of(draft.looks[i], variable)
+            pieces.append(Piece(i, variable, number if stacked else None, begin, times, treatment))
             begin += times or 0
     first = pieces[0].variable
     unpacks = _unpacks(draft, path, places)
@@ -240,6 +263,11 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}"
         )
     shape = list(first.shape)
+    digits = _digits(draft, path) if dtype.kind == "f" else None
+    if pieces[0].treatment is not None:
+        shape = list(draft.treatments.shape(pieces[0].treatment, first.shape))
+        dtype = dtype if dtype.kind == "f" else np.dtype("f8")
+        fill, attrs = needed_fill(dtype, fill, attrs)
     if timed:
         shape[0] = draft.length
     if stacked:
@@ -254,8 +282,10 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         offset if timed else None,
         tuple(range(offset + int(timed), len(shape))),
     )
-    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, _own_chunk(first, timed))
-    most = draft.shard_bytes // (3 if unpacks else 1)  # room for what comes between
+    treated = unpacks or pieces[0].treatment is not None
+    own = None if pieces[0].treatment else _own_chunk(first, timed)
+    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, own)
+    most = draft.shard_bytes // (3 if treated else 1)  # room for what comes between
     shard = choose_shard(shape, dtype.itemsize, axes, chunk, most)
     spec = ArraySpec(
         path=name_of(draft, path),
@@ -275,7 +305,14 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         time_axis=axes.time,
         unpack=unpacks,
         usual=first,
+        digits=digits,
     )
+
+
+def _digits(draft: Draft, path: str) -> int | None:
+    """How many significant digits of a variable are kept, where not all are."""
+    wanted = draft.settings.digits
+    return wanted.get(path, wanted.get(name_of(draft, path), wanted.get("*")))
 
 
 def _is_once(draft: Draft, path: str, places: Places) -> bool | None:
@@ -349,39 +386,3 @@ def needed_fill(
         else:
             fill = np.iinfo(dtype).max if dtype.kind == "u" else False
     return fill, {**attrs, "_FillValue": attrs.get("_FillValue", fill)}
-
-
-def _member_arrays(draft: Draft, taken: set[str]) -> list[PlannedArray]:
-    """The members' names, their planets' parameters, and what a sweep knows of them."""
-    if not draft.stacked:
-        return []
-    columns: dict[str, list[Any]] = {MEMBER: [run.name for run in draft.runs]}
-    for k, run in enumerate(draft.runs):
-        known = draft.looks[run.looks[0]].source.attrs
-        for name, value in {**known, **run.attrs}.items():
-            if name in run.attrs or name.startswith("planet_"):
-                columns.setdefault(name, [None] * len(draft.runs))[k] = value
-    arrays = []
-    for name, column in columns.items():
-        if name in taken:
-            continue
-        numbers = all(v is None or isinstance(v, int | float | np.number) for v in column)
-        values = (
-            np.array([np.nan if v is None else float(v) for v in column])
-            if numbers
-            else np.array(["" if v is None else str(v) for v in column], dtype=object)
-        )
-        attrs = {} if name == MEMBER else {"long_name": name.replace("_", " ")}
-        spec = ArraySpec(
-            path=name,
-            dims=(MEMBER,),
-            shape=values.shape,
-            dtype=values.dtype,
-            chunk=(max(1, values.size),),
-            shard=None,
-            codec=draft.settings.coding(),
-            fill=np.nan if numbers else "",
-            attrs=attrs,
-        )
-        arrays.append(PlannedArray(spec, values=values))
-    return arrays
