@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from astrohpc.files import write_atomic
 from astrohpc.store import rounding
 from astrohpc.store.plan import Plan, PlannedArray
-from astrohpc.store.planarrays import needed_fill
+from astrohpc.store.missing import needed_fill
 from astrohpc.store.rounding import Losses
 from astrohpc.store.schema import (
     ArraySpec,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.store.missing import gaps, marks_of
 from astrohpc.store.source import Variable
 
 
@@ -16,14 +17,12 @@ def unpacked_dtype(variable: Variable) -> np.dtype[Any]:
 def unpack(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
     """Scaled values, NaN where they are missing."""
     attrs = variable.attrs
-    fill = attrs.get("_FillValue", variable.fill)
-    missing = np.zeros(values.shape, bool)
-    for one in (fill, *np.atleast_1d(attrs.get("missing_value", []))):
-        if one is not None:
-            missing |= values == one
+    missing = gaps(values, variable)
     if values.dtype.kind == "i" and str(attrs.get("_Unsigned", "")).lower() == "true":
         values = values.view(values.dtype.str.replace("i", "u"))
-    scale, offset = attrs.get("scale_factor"), attrs.get("add_offset")
+        for one in marks_of(attrs, values.dtype):
+            missing |= values == one
+    scale, offset = (_narrow(attrs.get(name)) for name in ("scale_factor", "add_offset"))
     result: NDArray[Any] = values
     if scale is not None:
         result = result * scale
@@ -34,3 +33,10 @@ def unpack(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
     if missing.any():
         result = np.where(missing, np.array(np.nan, result.dtype), result)
     return result
+
+
+def _narrow(number: Any) -> Any:
+    """An attribute as float32 if that holds it: headers are read without the width of their numbers."""
+    if number is None or isinstance(number, str | list):
+        return None
+    return np.float32(number) if float(np.float32(number)) == number else np.float64(number)
