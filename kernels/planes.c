@@ -170,9 +170,10 @@ FOR_SETS(spread, values, bytes)
 FOR_SETS(join, bytes, values)
 
 /* Whether a bit plane looks like noise: pairs of equal bytes in a sample are as rare as in random ones
-   (1 of 256) give or take what a gain of three per cent would make. */
+   (1 of 256) give or take what a gain of three per cent would make. Of short planes too little is seen,
+   and a frame of their own costs more than it saves. */
 static int is_noise(const uint8_t *plane, int64_t m) {
-    if (m < 256) return 0;
+    if (m < 1024) return 0;
     uint16_t seen[256] = {0};
     const int64_t runs = m < SAMPLE ? 1 : SAMPLE / 64, length = m < SAMPLE ? m : 64;
     const int64_t step = runs > 1 ? (m - length) / (runs - 1) : 0;
