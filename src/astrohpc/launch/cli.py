@@ -86,6 +86,12 @@ def _plan(arguments: argparse.Namespace, clock: Clock) -> int:
     return planning.plan(_composed(arguments, clock), dry_run=arguments.dry_run)
 
 
+def _convert(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import converting  # noqa: PLC0415
+
+    return converting.run(arguments)
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> int:
     show.status(_existing(arguments, clock), as_json=arguments.json, show_members=arguments.members)
     return 0
@@ -139,6 +145,8 @@ def _doctor(arguments: argparse.Namespace, clock: Clock) -> int:
 VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "sweep": _sweep,
     "plan": _plan,
+    "convert": _convert,
+    "verify": _convert,
     "status": _status,
     "watch": _watch,
     "retry": _retry,

@@ -17,7 +17,20 @@ from astrohpc.settings import suggest
 def compose(
     overrides: Sequence[str], config_dir: str | None = None, runs: Path | None = None
 ) -> dict[str, Any]:
-    """Compose the configuration and resolve it to plain values; ``runs=`` wins over ``runs``.
+    """Compose the configuration of a sweep; ``runs=`` wins over ``runs``."""
+    written = compose_root("config", overrides, config_dir)
+    for group in ("sweep", "engine", "site", "allocation", "policy"):
+        if not isinstance(written.get(group), dict):
+            raise ConfigError(f"{group}: this group is needed; choose an option, as {group}=NAME.")
+    if runs is not None and not any(override.startswith("runs=") for override in overrides):
+        written["runs"] = str(runs)
+    return _locate(written)
+
+
+def compose_root(
+    root: str, overrides: Sequence[str], config_dir: str | None = None
+) -> dict[str, Any]:
+    """Compose what one file of configs/ is the root of, and resolve it to plain values.
 
     ``config_dir`` is a folder of the user's own with the same groups: ``site/mine.yaml`` there is
     ``site=mine`` here.
@@ -39,7 +52,7 @@ def compose(
     more += [_forced(override, own) for override in overrides]
     try:
         with initialize_config_dir(config_dir=str(own), version_base="1.3", job_name="astrohpc"):
-            composed = hydra_compose("config", overrides=more)
+            composed = hydra_compose(root, overrides=more)
         written = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_sentence(str(error), overrides, own)) from error
@@ -47,12 +60,7 @@ def compose(
         problem = " ".join(str(error).split())
         raise ConfigError(f"--config-dir: {problem}; mend that file.") from error
     assert isinstance(written, dict)
-    for group in ("sweep", "engine", "site", "allocation", "policy"):
-        if not isinstance(written.get(group), dict):
-            raise ConfigError(f"{group}: this group is needed; choose an option, as {group}=NAME.")
-    if runs is not None and not any(override.startswith("runs=") for override in overrides):
-        written["runs"] = str(runs)
-    return _locate({str(key): value for key, value in written.items()})
+    return {str(key): value for key, value in written.items()}
 
 
 def _locate(written: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +130,7 @@ def _sentence(message: str, overrides: Sequence[str], own: Any) -> str:
 def _settings(group: str, own: Any) -> list[str]:
     """Return the settings that a group knows, whether its files mention them or not."""
     from astrohpc.slurm.request import Allocation, Site  # noqa: PLC0415
+    from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
     from astrohpc.sweep.design import Design  # noqa: PLC0415
     from astrohpc.sweep.policy import Policy  # noqa: PLC0415
 
@@ -130,6 +139,7 @@ def _settings(group: str, own: Any) -> list[str]:
         "allocation": Allocation,
         "sweep": Design,
         "policy": Policy,
+        "store": StoreSettings,
     }
     if group in kinds:
         return [field.name for field in fields(kinds[group])]
@@ -144,6 +154,6 @@ def _forced(override: str, own: Any) -> str:
     """
     if override.startswith("engine.settings."):  # of a program of the user's own: it knows them
         return f"++{override}"
-    key = re.match(r"(site|allocation|policy|sweep)\.(\w+)((?:\.\w+)*)=", override)
+    key = re.match(r"(site|allocation|policy|sweep|store)\.(\w+)((?:\.\w+)*)=", override)
     free = key and key[2] in _settings(key[1], own) and (key[1], key[2]) != ("policy", "rules")
     return f"++{override}" if free else override

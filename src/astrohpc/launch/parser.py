@@ -28,6 +28,18 @@ A folder of your own with the same groups is added with --config-dir, or $ASTROH
 """
 
 
+STORES = """\
+Overrides are hydra's: store=series, store.codec=lz4, site=..., allocation.nodes=4.
+
+  convert                               the latest sweep into its store.zarr
+  convert he2022 store.float32=true     a sweep by its name
+  convert archive/ archive.zarr store.members=folder
+  verify archive/ archive.zarr
+
+Exit codes: 0 all of it is in the store, 3 something was left out and is named, 2 it cannot be done.
+"""
+
+
 def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is easier to read whole
     """Build the parser of all verbs."""
     main = argparse.ArgumentParser(
@@ -112,6 +124,39 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
     sub.add_argument(
         "--dry-run", action="store_true", help="print the scripts that would be submitted"
     )
+
+    for name, line in (
+        (
+            "convert",
+            "Make one Zarr store of a sweep's climates, or of any NetCDF files, and prove every shard.\n\n"
+            "Run it as often as you like: what is done is left alone, what was killed goes on, new members "
+            "are added. On site=local it runs here; on a cluster it submits one MPI job.",
+        ),
+        (
+            "verify",
+            "Hold a store against the files that it was made of, and name the first difference.",
+        ),
+    ):
+        sub = verb(name, line, STORES)
+        sub.add_argument(
+            "words",
+            nargs="*",
+            metavar="SOURCE [TARGET] [OVERRIDE ...]",
+            help="a sweep's name or folder, a folder of files or a file (default: the sweep made or "
+            "extended last); the store (default: store.zarr in the sweep, or SOURCE.zarr); overrides",
+        )
+        sub.add_argument(
+            "--config-dir",
+            default=os.environ.get("ASTROHPC_CONFIGS"),
+            help="a folder with groups of your own",
+        )
+        sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
+        if name == "convert":
+            sub.add_argument(
+                "--explain",
+                action="store_true",
+                help="say what each array would look like and cost to read, and stop",
+            )
 
     sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")
     named(sub)

@@ -4,6 +4,7 @@ A :class:`Variable` whose :class:`Layout` is known can be read with ``pread`` al
 through the library (netCDF4 or h5py) and give the same values more slowly.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ class Variable:
     @property
     def nbytes(self) -> int:
         """Of all its values, uncompressed."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""One conversion: ``python -m astrohpc.jobs.convert SOURCE TARGET.zarr``, alone or one rank of an MPI job.
+
+SOURCE is a file, a folder of files, or a sweep's folder. Can be run again: what is done is left alone,
+what was killed goes on. USR1 or TERM: the shards at hand are finished, exit 75. Exit codes: 0 all of it
+is in the store, 3 something was left out and is named, 75 stopped before the end, 78 badly configured.
+"""
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+# Before the slow imports: a signal that comes during them must not kill us.
+_stopping: list[int] = []
+for _name in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+    signal.signal(_name, lambda number, _frame: _stopping.append(number))
+
+
+def main() -> int:
+    """Read the command line, run the conversion and return its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, help="a file, a folder of files, or a sweep's folder")
+    parser.add_argument("target", type=Path, help="the store, a folder that ends in .zarr")
+    parser.add_argument("--settings", type=Path, help="a JSON file of store settings")
+    parser.add_argument("--codec", help="planes, blosc, lz4, deflate (pass-through) or none")
+    parser.add_argument("--members", help="one, folder, file, or a regular expression")
+    parser.add_argument("--threads", type=int, help="of each rank")
+    parser.add_argument("--memory-mib", type=int, help="of each rank")
+    parser.add_argument(
+        "--verify", action="store_true", help="hold a store that is there against its sources"
+    )
+    arguments = parser.parse_args()
+    from astrohpc.errors import ConfigError  # noqa: PLC0415 - after the signal handlers
+
+    try:
+        settings = _settings(arguments)
+    except ConfigError as error:
+        print(f"error: {error}", flush=True)
+        return 78
+    return run(arguments.source, arguments.target, settings, verify=arguments.verify)
+
+
+def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> int:
+    """Convert or verify, as one rank of an MPI job or alone."""
+    from astrohpc.clock import SystemClock, iso  # noqa: PLC0415
+    from astrohpc.errors import ConfigError  # noqa: PLC0415
+    from astrohpc.files import readable_failures  # noqa: PLC0415
+    from astrohpc.store.convert import convert  # noqa: PLC0415
+    from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
+    from astrohpc.store.report import conclusion, exit_code, verified  # noqa: PLC0415
+    from astrohpc.store.verify import verify as prove  # noqa: PLC0415
+    from astrohpc.sweep.harvest import request_for  # noqa: PLC0415
+
+    clock = SystemClock()
+    ranks = find_ranks()
+
+    def say(text: str) -> None:
+        print(f"[{iso(clock.now())}] {text}", flush=True)
+
+    def stop() -> bool:
+        return bool(_stopping)
+
+    try:
+        with readable_failures(str(target)):
+            request = request_for(source.absolute(), target.absolute(), settings)
+            if verify:
+                verdict = prove(request, ranks, clock, stop, say)
+                lines, code = verified(verdict) if verdict else ([], 0)
+            else:
+                report = convert(request, ranks, clock, stop, say)
+                lines, code = (list(conclusion(report)), exit_code(report)) if report else ([], 0)
+    except ConfigError as error:
+        say(f"error: {error}")
+        if ranks.size > 1:
+            ranks.abort(78)
+        return 78
+    except BaseException:
+        if ranks.size > 1:  # the others would wait for us for ever
+            traceback.print_exc()
+            ranks.abort(1)
+        raise
+    for line in lines:
+        say(line)
+    return code
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    from astrohpc.errors import ConfigError  # noqa: PLC0415
+    from astrohpc.settings import build  # noqa: PLC0415
+    from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
+
+    written: dict[str, Any] = {}
+    if arguments.settings is not None:
+        try:
+            written = json.loads(arguments.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"--settings: {arguments.settings} cannot be read ({error}); name a JSON file."
+            ) from error
+    settings = build(StoreSettings, written, "store")
+    given = {
+        name: getattr(arguments, name)
+        for name in ("codec", "members", "threads", "memory_mib")
+        if getattr(arguments, name) is not None
+    }
+    return build(StoreSettings, {**dataclasses.asdict(settings), **given}, "store")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

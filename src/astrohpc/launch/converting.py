@@ -1,0 +1,183 @@
+"""``convert`` and ``verify``: from files to a store, here or as one MPI job of a cluster."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from astrohpc.errors import ConfigError
+from astrohpc.files import canonical_json, digest, readable_failures, write_atomic
+from astrohpc.launch.compose import compose_root
+from astrohpc.launch.output import note, say, table
+from astrohpc.settings import build
+from astrohpc.slurm.client import SlurmClient
+from astrohpc.slurm.render import render, write_script
+from astrohpc.slurm.request import Allocation, JobRequest, Site
+from astrohpc.store.settings import StoreSettings
+from astrohpc.sweep.folder import SweepFolder, find_sweep
+
+_SHARE = 0.8  # of a rank's memory that shards may fill; MPI and the file system take the rest
+_ENDS = {78: 2}  # what the job calls badly configured is an error here
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done, by which verb, and where."""
+
+    verb: str
+    source: Path
+    target: Path
+    settings: StoreSettings
+    site: Site
+    allocation: Allocation
+
+    @property
+    def folder(self) -> Path:
+        """Where scripts, logs and settings lie: the sweep's own folder, or one beside the store."""
+        if SweepFolder(self.source).exists():
+            return self.source
+        return self.target.with_name(f"{self.target.stem}.jobs")
+
+    def command(self, python: str, settings: Path) -> tuple[str, ...]:
+        """What runs, alone or as one of many ranks."""
+        verify = ("--verify",) if self.verb == "verify" else ()
+        words = (str(self.source), str(self.target), "--settings", str(settings), *verify)
+        return (python, "-m", "astrohpc.jobs.convert", *words)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the command line says."""
+    order = _order(arguments)
+    if getattr(arguments, "explain", False):
+        return _explain(order)
+    with readable_failures(arguments.verb):
+        if order.site.scheduler == "slurm":
+            return _submit(order, dry_run=arguments.dry_run)
+        return _here(order, dry_run=arguments.dry_run)
+
+
+def _order(arguments: argparse.Namespace) -> Order:
+    names = [word for word in arguments.words if "=" not in word or Path(word).exists()]
+    overrides = [word for word in arguments.words if word not in names]
+    if len(names) > 2:
+        raise ConfigError(
+            f"{names[2]}: is one name too many; write a source, a target, and overrides as key=value."
+        )
+    written = compose_root("convert", overrides, arguments.config_dir)
+    settings = build(StoreSettings, written["store"], "store")
+    site = build(Site, written["site"], "site")
+    allocation = build(Allocation, written["allocation"], "allocation")
+    source = _source(names[0] if names else None, arguments.runs)
+    sweep = SweepFolder(source).exists()
+    if len(names) > 1:
+        target = Path(names[1]).expanduser().absolute()
+    else:
+        target = source / "store.zarr" if sweep else source.with_name(f"{source.stem}.zarr")
+    if site.scheduler == "slurm":
+        ranks_memory = allocation.resources().mem_mib // allocation.tasks_per_node
+        settings = replace(
+            settings,
+            threads=settings.threads or allocation.cpus_per_task,
+            memory_mib=min(settings.memory_mib, int(ranks_memory * _SHARE)),
+        )
+    return Order(arguments.verb, source, target, settings, site, allocation)
+
+
+def _source(named: str | None, runs: Path) -> Path:
+    """A sweep by its name or folder, else any file or folder."""
+    if named is not None:
+        path = Path(named).expanduser()
+        if path.exists() and not SweepFolder(path).exists():
+            return path.absolute()
+        if not path.exists() and not SweepFolder(runs / named).exists():
+            raise ConfigError(
+                f"{named}: is neither a file, nor a folder, nor a sweep of {runs}; 'launch status' names "
+                "the sweeps."
+            )
+    return find_sweep(named, runs).path
+
+
+def _settings_file(order: Order) -> Path:
+    """The settings as the job reads them; of other settings another file, so that none is changed."""
+    content = canonical_json(asdict(order.settings))
+    path = order.folder / "scripts" / f"store.{digest(json.loads(content))[:6]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    return path
+
+
+# ----------------------------------------------------------------------------- here
+def _here(order: Order, *, dry_run: bool) -> int:
+    from astrohpc.jobs import convert  # noqa: PLC0415 - sets signal handlers
+
+    if dry_run:
+        say(" ".join(order.command(sys.executable, Path("SETTINGS.json"))))
+        return 0
+    return _end(
+        order,
+        convert.run(order.source, order.target, order.settings, verify=order.verb == "verify"),
+    )
+
+
+def _end(order: Order, code: int) -> int:
+    if code == 0 and order.verb == "convert":
+        note(
+            f"next: launch verify {order.source} {order.target}, or xarray.open_zarr({str(order.target)!r})"
+        )
+    return _ENDS.get(code, code)
+
+
+# ----------------------------------------------------------------------------- on a cluster
+def request(order: Order, settings: Path) -> JobRequest:
+    """The MPI job."""
+    python = order.site.python or sys.executable
+    key = digest([str(order.source), str(order.target), order.verb, asdict(order.allocation)])[:6]
+    return JobRequest(
+        kind="mpi",
+        name=f"{order.verb}.{key}",
+        comment=f"astrohpc {order.verb} {order.target.name}",
+        title=f"{order.verb} {order.source.name} into {order.target.name}",
+        folder=str(order.folder),
+        log=f"logs/{order.verb}_%j.out",
+        command=order.command(python, settings),
+        site=order.site,
+        allocation=order.allocation,
+        resources=order.allocation.resources(),
+    )
+
+
+def _submit(order: Order, *, dry_run: bool) -> int:
+    if dry_run:
+        say(render(request(order, order.folder / "scripts" / "store.json")))
+        return 0
+    for name in ("scripts", "logs"):
+        (order.folder / name).mkdir(parents=True, exist_ok=True)
+    asked = request(order, _settings_file(order))
+    client = SlurmClient()
+    live = [one for one in client.jobs() if one.name == asked.name and one.phase != "over"]
+    if live:
+        say(f"job {live[0].job} is at it already ({live[0].phase}); see {order.folder}/logs")
+        return 0
+    write_script(asked.script, render(asked))
+    job = client.submit(asked)
+    say(
+        f"job {job} submitted: {order.allocation.nodes * order.allocation.tasks_per_node} ranks × "
+        f"{order.settings.threads} threads"
+    )
+    note(f"next: tail -f {order.folder}/logs/{order.verb}_{job}.out")
+    return 0
+
+
+# ----------------------------------------------------------------------------- explain
+def _explain(order: Order) -> int:
+    from astrohpc.store.convert import plan_of  # noqa: PLC0415
+    from astrohpc.store.explain import explained  # noqa: PLC0415
+    from astrohpc.sweep.harvest import request_for  # noqa: PLC0415
+
+    plan = plan_of(request_for(order.source, order.target, order.settings))
+    columns, rows = explained(plan)
+    table(columns, rows, title=f"{order.target.name}: chunks, shards, and what one reading costs")
+    for one in plan.refused:
+        say(f"left out: {one.sentence}")
+    return 0

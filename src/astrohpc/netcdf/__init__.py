@@ -1,0 +1,1 @@
+"""The classic NetCDF format itself, which the library reads too trustingly."""

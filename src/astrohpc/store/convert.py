@@ -1,0 +1,386 @@
+"""A conversion from beginning to end, on one rank or many: look, plan, make shards, finish."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from astrohpc.clock import Clock
+from astrohpc.errors import ConfigError
+from astrohpc.files import canonical_json, exclusive, write_atomic
+from astrohpc.store.agree import Refusal
+from astrohpc.store.crew import share_out
+from astrohpc.store.journal import (
+    FOLDER,
+    Done,
+    Journal,
+    merge_journals,
+    read_journal,
+    read_record,
+    stands,
+)
+from astrohpc.store.look import Look, look
+from astrohpc.store.members import MemberFiles
+from astrohpc.store.metadata import write_after, write_before
+from astrohpc.store.plan import Plan
+from astrohpc.store.planning import make_plan
+from astrohpc.store.progress import Progress, cpu_s, peak_memory_bytes
+from astrohpc.store.ranks import Alone, Ranks
+from astrohpc.store.schema import META
+from astrohpc.store.settings import StoreSettings
+from astrohpc.store.shards import TEMPORARY, Maker
+from astrohpc.store.source import BadSource
+from astrohpc.store.tasks import Task, make_tasks
+
+_LOCK, ABOUT, REPORT = "lock", "store.json", "report.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted, and into what."""
+
+    members: tuple[MemberFiles, ...]
+    target: Path
+    settings: StoreSettings
+    identity: str  # of the sweep or the folder: another one's store is not written into
+    about: Mapping[str, Any] = field(default_factory=dict)  # for the root's attributes
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it, summed over all ranks."""
+
+    target: str
+    complete: bool  # nothing was refused, nothing is left to do
+    stopped: bool  # it was asked to stop before the end
+    arrays: int
+    members: int
+    shards: int
+    made: int
+    kept: int
+    direct: int
+    value_bytes: int
+    stored_bytes: int
+    seconds: float
+    cpu_s: float
+    peak_memory_bytes: int  # of the rank that needed most
+    ranks: int
+    threads: int
+    native: bool
+    refused: tuple[Refusal, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What rank 0 tells the others."""
+
+    plan: Plan
+    tasks: tuple[Task, ...]
+    done_bytes: int
+    total_bytes: int
+
+
+def convert(
+    request: Request,
+    ranks: Ranks,
+    clock: Clock,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> Report | None:
+    """Convert; the report at rank 0, None at the others."""
+    began = clock.now()
+    threads = cores(request, ranks)
+    with _held(request, ranks) as found:
+        problem = ranks.share(found)
+        if problem:
+            raise ConfigError(problem)
+        looks = look_at_all(request, ranks, say)
+        work, failure = None, ""
+        if ranks.rank == 0:
+            try:
+                work = _prepare(request, looks or {}, say)
+            except (ConfigError, OSError) as error:
+                failure = str(error)
+        work, failure = ranks.share((work, failure))
+        if failure:
+            raise ConfigError(failure)
+        assert work is not None
+        results = _make_all(
+            request, work, ranks, threads, clock, stop, say if ranks.rank == 0 else _quiet
+        )
+        gathered = ranks.gather((*results, cpu_s(), peak_memory_bytes()))
+        if gathered is None:
+            return None
+        return _finish(request, work, gathered, ranks, threads, clock.now() - began)
+
+
+def _quiet(_text: str) -> None:
+    return
+
+
+def cores(request: Request, ranks: Ranks) -> int:
+    """Threads of one rank: as asked for, or the cores that we may use, shared with this node's ranks."""
+    if request.settings.threads:
+        return request.settings.threads
+    own = len(os.sched_getaffinity(0))
+    here = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE")
+    together = int(here) if here and here.isdigit() else ranks.size
+    return max(1, own // max(1, together)) if ranks.size > 1 else own
+
+
+# ----------------------------------------------------------------------------- before
+@contextmanager
+def _held(request: Request, ranks: Ranks) -> Iterator[str]:
+    """Hold the target, at rank 0; yields a sentence where that cannot be."""
+    if ranks.rank != 0:
+        yield ""
+        return
+    target = request.target
+    with ExitStack() as stack:
+        try:
+            problem = _own(request)
+            if not problem:
+                (target / FOLDER).mkdir(parents=True, exist_ok=True)
+                if not stack.enter_context(exclusive(target / FOLDER / _LOCK)):
+                    problem = f"{target}: another conversion writes to it; wait until that is over."
+                else:
+                    _mark(request, ranks)
+        except OSError as error:
+            problem = (
+                f"{target}: cannot be written ({error.strerror}); choose another target or free it."
+            )
+        except ConfigError as error:
+            problem = str(error)
+        yield problem
+
+
+def _own(request: Request) -> str:
+    """Whether the target is ours to write: new, empty, or a store of the same sources and settings."""
+    target = request.target
+    if not target.exists():
+        return ""
+    if not target.is_dir():
+        return f"{target}: is a file, not a folder; choose another target."
+    about = read_record(target, ABOUT)
+    if about is None:
+        others = [path for path in target.iterdir() if path.name != FOLDER]
+        return (
+            f"{target}: holds something that is no store of ours ({others[0].name}); choose another target."
+            if others
+            else ""
+        )
+    if about.get("identity") != request.identity:
+        return f"{target}: is the store of {about.get('title', 'something else')}; choose another target."
+    made = about.get("settings")
+    for name, value in _settings(request).items():
+        if isinstance(made, Mapping) and made.get(name) != value:
+            return (
+                f"store.{name}: {target} was made with {made.get(name)!r}, and now it is {value!r}; choose "
+                "another target, or remove that store."
+            )
+    return ""
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    plain = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in request.settings.decides().items()
+    }
+    return {name: dict(v) if isinstance(v, Mapping) else v for name, v in plain.items()}
+
+
+def _mark(request: Request, ranks: Ranks) -> None:
+    """Write down whose store it is. Its shards keep the size that they had first, whoever goes on."""
+    before = read_record(request.target, ABOUT) or {}
+    about = {
+        "identity": request.identity,
+        "title": request.about.get("title", request.identity),
+        "settings": _settings(request),
+        "shard_bytes": before.get("shard_bytes")
+        or request.settings.shard_bytes(cores(request, ranks)),
+    }
+    write_atomic(request.target / FOLDER / ABOUT, canonical_json(about))
+
+
+def look_at_all(
+    request: Request, ranks: Ranks, say: Callable[[str], None]
+) -> dict[str, Look | Refusal] | None:
+    """Headers of all files, shared out over the ranks."""
+    paths = [path for member in request.members for path in member.files]
+    if ranks.rank == 0:
+        say(f"reading the headers of {len(paths)} files")
+    seen: dict[str, Look | Refusal] = {}
+    for path in paths[ranks.rank :: ranks.size]:
+        try:
+            seen[str(path)] = look(path)
+        except BadSource as error:
+            seen[str(path)] = Refusal(str(path), "", str(error).removeprefix(f"{path}: "))
+        except OSError as error:
+            seen[str(path)] = Refusal(
+                str(path), "", f"cannot be read ({error.strerror}); mend its rights or leave it out"
+            )
+    gathered = ranks.gather(seen)
+    if gathered is None:
+        return None
+    together = {path: one for part in gathered for path, one in part.items()}
+    return {str(path): together[str(path)] for path in paths}
+
+
+def _prepare(
+    request: Request,
+    looks: Mapping[str, Look | Refusal],
+    say: Callable[[str], None],
+) -> _Work:
+    shard_bytes = int((read_record(request.target, ABOUT) or {})["shard_bytes"])
+    plan = make_plan(request.members, looks, request.settings, shard_bytes)
+    if not plan.arrays:
+        if plan.refused:
+            raise ConfigError(f"{plan.refused[0].sentence} (and nothing else is there to convert).")
+        raise ConfigError(f"{request.target}: the files have no variables; name others.")
+    _sweep_up(request.target)
+    tasks = make_tasks(plan, request.settings)
+    before = read_journal(request.target)
+    write_before(request.target, plan, request.about)
+    todo, kept = [], []
+    for task in tasks:
+        done = before.get(plan.arrays[task.array].spec.key(task.index))
+        if done is not None and done.digest == task.digest and stands(request.target, done):
+            kept.append(task)
+        else:
+            todo.append(task)
+    if kept:
+        say(f"{len(kept)} of {len(tasks)} shards are there already")
+    done_bytes = sum(task.nbytes for task in kept)
+    return _Work(plan, tuple(todo), done_bytes, done_bytes + sum(task.nbytes for task in todo))
+
+
+def plan_of(request: Request) -> Plan:
+    """The plan alone, for who wants to see it."""
+    looks = look_at_all(request, Alone(), _quiet)
+    most = request.settings.shard_bytes(cores(request, Alone()))
+    return make_plan(request.members, looks or {}, request.settings, most)
+
+
+def _sweep_up(target: Path) -> None:
+    """Remove what a killed conversion left half-written; nobody else writes here now."""
+    for path in target.rglob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+# ----------------------------------------------------------------------------- shards
+def _make_all(
+    request: Request,
+    work: _Work,
+    ranks: Ranks,
+    threads: int,
+    clock: Clock,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> tuple[list[Refusal], bool, bool]:
+    """Make shards until there are no more; what was refused, whether we were stopped, kernel or not."""
+    makers = [Maker(work.plan, request.target, f"{ranks.rank}-{i}") for i in range(threads)]
+    progress = Progress(work.total_bytes, clock, say)
+    journal = Journal(request.target, ranks.rank)
+    refused: list[Refusal] = []
+
+    def labour(maker: Maker, number: int) -> Done | Refusal:
+        task = work.tasks[number]
+        try:
+            return maker.make(task)
+        except BadSource as error:
+            return _refusal(work.plan, task, str(error))
+
+    def note(number: int, made: Done | Refusal) -> None:
+        if isinstance(made, Done):
+            journal.note(made)
+        else:
+            refused.append(made)
+        progress.at(work.done_bytes + ranks.add(work.tasks[number].nbytes))
+
+    try:
+        stopped = share_out(len(work.tasks), makers, labour, note, ranks, stop)
+    except OSError as error:
+        raise _fatal(error) from error
+    finally:
+        journal.close()
+        for maker in makers:
+            maker.close()
+    return refused, stopped, bool(makers[0].worker.native)
+
+
+def _refusal(plan: Plan, task: Task, reason: str) -> Refusal:
+    from astrohpc.store.values import paths_of  # noqa: PLC0415 - only on this way
+
+    array = plan.arrays[task.array]
+    path = next(
+        (str(p) for p in paths_of(plan, array, task.index) if reason.startswith(str(p))), ""
+    )
+    return Refusal(path, array.spec.path, reason.removeprefix(f"{path}: "))
+
+
+def _fatal(error: OSError) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ConfigError(
+            "the disk or its quota is full; free space there and run the same command again: it goes on "
+            "where it stopped."
+        )
+    return error
+
+
+# ----------------------------------------------------------------------------- after
+def _finish(
+    request: Request,
+    work: _Work,
+    gathered: Sequence[tuple[list[Refusal], bool, bool, float, int]],
+    ranks: Ranks,
+    threads: int,
+    seconds: float,
+) -> Report:
+    plan = work.plan
+    refused = [*plan.refused, *(one for part in gathered for one in part[0])]
+    stopped = any(part[1] for part in gathered)
+    wanted = {
+        plan.arrays[task.array].spec.key(task.index): task
+        for task in make_tasks(plan, request.settings)
+    }
+    noted = read_journal(request.target)
+    counts = [d for key, d in noted.items() if key in wanted and d.digest == wanted[key].digest]
+    for key in noted.keys() - wanted.keys():  # a shard of what is no longer a source
+        (request.target / key).unlink(missing_ok=True)
+    there = {done.key for done in counts}
+    gaps = {plan.arrays[task.array].spec.path for key, task in wanted.items() if key not in there}
+    merge_journals(request.target, counts)
+    complete = not refused and not stopped and not gaps
+    write_after(request.target, plan, request.about, complete=complete, gaps=gaps)
+    report = Report(
+        target=str(request.target),
+        complete=complete,
+        stopped=stopped,
+        arrays=len(plan.arrays),
+        members=len(plan.members),
+        shards=len(wanted),
+        made=len(work.tasks) - (len(wanted) - len(there)),
+        kept=len(wanted) - len(work.tasks),
+        direct=sum(done.direct for done in counts),
+        value_bytes=work.total_bytes,
+        stored_bytes=sum(done.nbytes for done in counts),
+        seconds=seconds,
+        cpu_s=sum(part[3] for part in gathered),
+        peak_memory_bytes=max(part[4] for part in gathered),
+        ranks=ranks.size,
+        threads=threads,
+        native=gathered[0][2],
+        refused=tuple(refused),
+        notes=plan.notes,
+    )
+    write_atomic(request.target / FOLDER / REPORT, canonical_json(asdict(report)))
+    return report
+
+
+def is_store(path: Path) -> bool:
+    """Whether a store of ours is there."""
+    return (path / META).is_file() and (path / FOLDER / ABOUT).is_file()

@@ -1,0 +1,140 @@
+"""HDF5's types and attributes as NumPy's and Python's; what Zarr cannot hold is told in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from h5py import h5a, h5p, h5s, h5t
+from numpy.typing import NDArray
+
+from astrohpc.netcdf.classic import decode
+
+ATTRIBUTE_LIMIT = 64 * 2**20  # bytes; one that is larger is data in the wrong place
+
+_INDEX_CREATION = 1  # H5_INDEX_CRT_ORDER
+# What the netCDF library keeps for itself and never shows.
+_PRIVATE = {
+    "_NCProperties",
+    "_Netcdf4Coordinates",
+    "_Netcdf4Dimid",
+    "_nc3_strict",
+    "DIMENSION_LIST",
+    "REFERENCE_LIST",
+}
+_OF_SCALES = {"CLASS", "NAME"}
+_REASONS = {
+    h5t.COMPOUND: "is compound (a structure in each cell)",
+    h5t.OPAQUE: "is opaque (bytes of a meaning of their own)",
+    h5t.VLEN: "has a list of any length in each cell",
+    h5t.REFERENCE: "holds references to other objects",
+    h5t.ARRAY: "has an array in each cell",
+    h5t.BITFIELD: "holds bit fields",
+    h5t.TIME: "is of HDF5's time type",
+}
+
+
+class Unstorable(Exception):
+    """Why Zarr cannot hold something; not an error of the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Type:
+    """A type of values: ``plain`` if the file's bytes are those of ``dtype``."""
+
+    dtype: np.dtype[Any]
+    plain: bool
+    h5py: np.dtype[Any]  # with h5py's notes on enumerations and encodings, for conversions
+    names: tuple[tuple[str, int], ...] = ()  # of an enumeration
+
+
+def type_of(tid: Any) -> Type:
+    """What NumPy calls it: text of any length is object, one character is ``S1``."""
+    kind = tid.get_class()
+    if kind == h5t.STRING:
+        if not tid.is_variable_str() and tid.get_size() == 1:
+            return Type(np.dtype("S1"), True, tid.dtype)
+        return Type(np.dtype(object), False, tid.dtype)
+    if kind == h5t.ENUM:
+        base = type_of(tid.get_super())
+        names = tuple(
+            (decode(tid.get_member_name(i)), int(tid.get_member_value(i)))
+            for i in range(tid.get_nmembers())
+        )
+        return Type(base.dtype, base.plain, tid.dtype, names)
+    if kind not in {h5t.INTEGER, h5t.FLOAT}:
+        raise Unstorable(_REASONS.get(kind, "is of a type of its own"))
+    try:
+        dtype = tid.dtype
+    except (TypeError, ValueError) as error:
+        raise Unstorable(f"holds numbers of {tid.get_size()} bytes in no usual form") from error
+    if dtype.itemsize > 8:
+        raise Unstorable(f"holds numbers of {dtype.itemsize} bytes")
+    return Type(dtype, bool(tid.equal(h5t.py_create(dtype))), dtype)
+
+
+def enumeration_attributes(kind: Type) -> dict[str, Any]:
+    """An enumeration's names as CF writes them."""
+    if not kind.names:
+        return {}
+    return {
+        "flag_values": [value for _, value in kind.names],
+        "flag_meanings": " ".join("_".join(name.split()) for name, _ in kind.names),
+    }
+
+
+def attribute_names(loc: Any) -> list[str]:
+    """Of an object, in the order of their making where the file knows it; private ones too."""
+    if not h5a.get_num_attrs(loc):
+        return []
+    names: list[bytes] = []
+    tracked = loc.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
+    h5a.iterate(loc, names.append, index_type=_INDEX_CREATION if tracked else 0)
+    return [name.decode() for name in names]
+
+
+def public(names: list[str], *, scale: bool) -> Iterator[str]:
+    """The attributes that netCDF shows; ``scale``: of a dimension scale, which has two more."""
+    for name in names:
+        if name not in _PRIVATE and not (scale and name in _OF_SCALES):
+            yield name
+
+
+def read_attribute(loc: Any, name: str) -> Any:
+    """Text, a number, or a list of either; :class:`Unstorable` if it is neither."""
+    aid = h5a.open(loc, name.encode())
+    tid, space = aid.get_type(), aid.get_space()
+    kind = type_of(tid)
+    if space.get_simple_extent_type() == h5s.NULL:
+        return "" if kind.dtype == object or kind.dtype.kind == "S" else []
+    count = space.get_simple_extent_npoints()
+    if count * tid.get_size() > ATTRIBUTE_LIMIT:
+        raise Unstorable(f"takes {count * tid.get_size()} bytes, which is data and no attribute")
+    values: NDArray[Any]
+    if kind.dtype == object:
+        texts = [decode(one) for one in read_texts(aid, tid, space.shape).ravel()]
+        return texts[0] if count == 1 else texts
+    values = np.empty(space.shape, kind.dtype)
+    aid.read(values, mtype=tid if kind.plain else None)
+    if kind.dtype.kind == "S":
+        return decode(values.tobytes())
+    numbers = values.ravel().tolist()
+    return numbers[0] if count == 1 else numbers
+
+
+def read_texts(where: Any, tid: Any, shape: tuple[int, ...], *spaces: Any) -> NDArray[Any]:
+    """Raw bytes of text, from an attribute or (with its two ``spaces``) a dataset."""
+    if tid.is_variable_str():
+        values = np.empty(shape, tid.dtype)
+        where.read(*spaces, values)
+        fill = np.frompyfunc(_bytes, 1, 1)
+        return np.asarray(fill(values), object).reshape(shape)
+    values = np.empty(shape, f"S{tid.get_size()}")
+    where.read(*spaces, values, tid)
+    return values.astype(object)
+
+
+def _bytes(one: Any) -> bytes:
+    if isinstance(one, bytes):
+        return one
+    return one.encode("utf-8", "surrogateescape") if isinstance(one, str) else b""

@@ -1,0 +1,105 @@
+"""A store's metadata on disk: groups, arrays, small values, and the root that says whether it is whole."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.files import write_atomic
+from astrohpc.store.plan import Plan, PlannedArray
+from astrohpc.store.planarrays import needed_fill
+from astrohpc.store.schema import (
+    ArraySpec,
+    array_metadata,
+    consolidated,
+    group_metadata,
+    write_metadata,
+)
+from astrohpc.store.shard_index import crc32c
+from astrohpc.version import VERSION
+
+
+def write_before(store: Path, plan: Plan, about: Mapping[str, Any]) -> None:
+    """All metadata but the consolidated ones, and what is known already; the root says ``partial``."""
+    write_metadata(store, group_metadata(_root(plan, {**about, "astrohpc_state": "partial"})))
+    for path, attrs in _groups(plan).items():
+        write_metadata(store / path, group_metadata(attrs))
+    for array in plan.arrays:
+        folder = store / array.spec.path
+        write_metadata(folder, array_metadata(array.spec))
+        if array.values is not None and array.values.size:
+            write_small(folder, array.spec, array.values)
+
+
+def write_after(
+    store: Path, plan: Plan, about: Mapping[str, Any], *, complete: bool, gaps: Iterable[str]
+) -> None:
+    """The last act: arrays in which shards are missing say so, and the root holds all metadata."""
+    holes = set(gaps)
+    nodes: dict[str, Any] = {p: group_metadata(attrs) for p, attrs in _groups(plan).items()}
+    for array in plan.arrays:
+        spec = _with_fill(array.spec) if array.spec.path in holes else array.spec
+        content = array_metadata(spec)
+        write_metadata(store / spec.path, content)
+        nodes[spec.path] = content
+    state = "complete" if complete else "partial"
+    root = group_metadata(_root(plan, {**about, "astrohpc_state": state}))
+    write_metadata(store, consolidated(root, nodes))
+
+
+def _with_fill(spec: ArraySpec) -> ArraySpec:
+    fill, attrs = needed_fill(spec.dtype, spec.fill, dict(spec.attrs))
+    return replace(spec, fill=fill, attrs=attrs)
+
+
+def _root(plan: Plan, about: Mapping[str, Any]) -> dict[str, Any]:
+    root = {**plan.attrs, **about, "astrohpc_version": VERSION}
+    helpers = [a.spec.path for a in plan.arrays if _is_helper(a)]
+    if helpers:
+        root["coordinates"] = " ".join(helpers)
+    return root
+
+
+def _is_helper(array: PlannedArray) -> bool:
+    """What stands beside the members and describes them, without being an axis itself."""
+    return array.usual is None and array.spec.path not in array.spec.dims
+
+
+def _groups(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """Every group that an array lies in, or that the files have, with its parents."""
+    found: dict[str, Mapping[str, Any]] = {}
+    paths = [array.spec.path.rpartition("/")[0] for array in plan.arrays]
+    for path in [*plan.groups, *paths]:
+        parts = path.split("/") if path else []
+        for k in range(1, len(parts) + 1):
+            group = "/".join(parts[:k])
+            found[group] = plan.groups.get(group, {})
+    return found
+
+
+def write_small(folder: Path, spec: ArraySpec, values: NDArray[Any]) -> None:
+    """The one chunk of a small array, unless it stands there already."""
+    data = small_chunk(values)
+    path = folder / spec.key((0,) * len(spec.shape)).rpartition("/")[2]
+    if not (path.is_file() and path.read_bytes() == data):
+        write_atomic(path, data)
+
+
+def small_chunk(values: NDArray[Any]) -> bytes:
+    """All values as one chunk with a checksum, or as Zarr's text."""
+    if values.dtype.kind == "O":
+        return _vlen_utf8(values)
+    raw = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+    return raw + crc32c(raw).to_bytes(4, "little")
+
+
+def _vlen_utf8(values: NDArray[Any]) -> bytes:
+    """Zarr's vlen-utf8: how many, then length and bytes of each."""
+    texts = [str(one).encode("utf-8", "surrogateescape") for one in values.ravel()]
+    parts = [len(texts).to_bytes(4, "little")]
+    for text in texts:
+        parts += [len(text).to_bytes(4, "little"), text]
+    return b"".join(parts)

@@ -1,0 +1,414 @@
+"""Which arrays a store has: for each variable what its files agree on, and where its values come from."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.store.agree import PACKING, Signature, packing, usual
+from astrohpc.store.draft import Draft
+from astrohpc.store.layout import Axes, choose_chunk, choose_shard
+from astrohpc.store.plan import MEMBER, Piece, PlannedArray
+from astrohpc.store.schema import ArraySpec
+from astrohpc.store.source import Chunks, Rows, Variable
+from astrohpc.store.unpack import unpack, unpacked_dtype
+
+_FILLS = {1: -127, 2: -32767, 4: -2147483647, 8: -9223372036854775806}  # netCDF's own, for integers
+_OF_PACKED = ("valid_min", "valid_max", "valid_range", "missing_value")
+
+
+def plan_arrays(draft: Draft) -> list[PlannedArray]:
+    """All arrays, in the order in which the files have their variables."""
+    paths: dict[str, None] = {}
+    for run in draft.runs:
+        for i in run.looks:
+            paths |= dict.fromkeys(v.path for v in draft.looks[i].source.variables)
+    arrays = []
+    for path in _wanted(draft, paths):
+        array = _plan_one(draft, path)
+        if array is not None:
+            arrays.append(array)
+    for i, look in enumerate(draft.looks):
+        for path, reason in look.source.unstorable.items():
+            draft.refuse(i, path, reason)
+    return arrays + _member_arrays(draft, {array.spec.path for array in arrays})
+
+
+def _wanted(draft: Draft, paths: Iterable[str]) -> list[str]:
+    """What was asked for, and the axes, bounds and helpers without which it could not be read."""
+    settings = draft.settings
+
+    def asked(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        wanted = not settings.variables or any(
+            fnmatchcase(path, one) or fnmatchcase(name, one) for one in settings.variables
+        )
+        return wanted and not any(fnmatchcase(path, one) for one in settings.without)
+
+    paths = list(paths)
+    keep = {path for path in paths if asked(path)}
+    if settings.variables:
+        grown = True
+        while grown:
+            more = {need for path in keep for need in _needs(draft, path) if need in paths} - keep
+            keep |= more
+            grown = bool(more)
+    return [path for path in paths if path in keep]
+
+
+def _needs(draft: Draft, path: str) -> set[str]:
+    for look in draft.looks:
+        for variable in look.source.variables:
+            if variable.path == path:
+                words = [
+                    str(variable.attrs.get(name, ""))
+                    for name in ("bounds", "coordinates", "formula_terms", "grid_mapping")
+                ]
+                return set(variable.dims) | set(" ".join(words).replace(":", " ").split())
+    return set()
+
+
+def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
+    places = _places(draft, path)
+    if not places:
+        return None
+    first = _variable(draft, places[0][1][0], path)
+    timed = draft.time_dim is not None and draft.time_dim in first.dims
+    if all(path in draft.looks[i].known for _, looks in places for i in looks):
+        return _known_array(draft, path, places, timed)
+    if timed and first.dims[0] != draft.time_dim:
+        if any(len(looks) > 1 for _, looks in places):
+            draft.refuse(
+                places[0][1][0],
+                path,
+                f"its first axis is not {draft.time_dim}, so that files cannot be joined along it; "
+                "convert them apart",
+            )
+            return None
+        timed = False
+    return _piece_array(draft, path, places, timed)
+
+
+Places = list[tuple[int, tuple[int, ...]]]  # run and its files
+
+
+def _places(draft: Draft, path: str) -> Places:
+    """Runs that have the variable as most files have it; the others are refused."""
+    found: list[tuple[int, tuple[int, ...], list[Signature]]] = []
+    for number, run in enumerate(draft.runs):
+        there = [i for i in run.looks if _has(draft, i, path)]
+        if not there:
+            if not any(path in draft.looks[i].source.unstorable for i in run.looks):
+                draft.refuse(
+                    run.looks[0],
+                    path,
+                    "is missing in this file, though others have it; its values are marked missing",
+                )
+            continue
+        if len(there) < len(run.looks):
+            gone = next(i for i in run.looks if i not in there)
+            draft.refuse(
+                gone, path, "is missing in this file of the run; leave it out, or complete the run"
+            )
+            continue
+        found.append((number, tuple(there), [_signature(draft, i, path) for i in there]))
+    if not found:
+        return []
+    most = usual([one for _, _, signatures in found for one in signatures])
+    kept = []
+    for number, looks, signatures in found:
+        wrong = next((k for k, one in enumerate(signatures) if one != most), None)
+        if wrong is None:
+            kept.append((number, looks))
+        else:
+            draft.refuse(looks[wrong], path, signatures[wrong].difference(most))
+    return kept
+
+
+def _has(draft: Draft, look: int, path: str) -> bool:
+    return any(v.path == path for v in draft.looks[look].source.variables)
+
+
+def _variable(draft: Draft, look: int, path: str) -> Variable:
+    return draft.looks[look].source.variable(path)
+
+
+def _signature(draft: Draft, look: int, path: str) -> Signature:
+    return Signature.of(_variable(draft, look, path), draft.time_dim)
+
+
+# ------------------------------------------------------------------------- values known already
+def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> PlannedArray | None:
+    unpacks = _unpacks(draft, path, places)
+    whole: dict[int, NDArray[Any]] = {}
+    for number, looks in places:
+        parts = [draft.looks[i].known[path] for i in looks]
+        joined = draft.times[number]
+        if path == draft.time_dim and joined is not None:
+            whole[number] = joined
+            continue
+        if unpacks:
+            parts = [
+                unpack(part, _variable(draft, i, path))
+                for i, part in zip(looks, parts, strict=True)
+            ]
+        first = _variable(draft, looks[0], path)
+        if len(parts) > 1 and timed and first.dims[0] == draft.time_dim:
+            whole[number] = np.concatenate(parts)
+        elif all(_same(part, parts[0]) for part in parts[1:]):
+            whole[number] = parts[0]
+        else:
+            draft.refuse(
+                looks[0],
+                path,
+                "differs between the run's files and has no time; rename it, or leave it out",
+            )
+    if not whole:
+        return None
+    number = next(iter(whole))
+    variable = _variable(draft, dict(places)[number][0], path)
+    values = whole[number]
+    dims = _names(variable.dims[: values.ndim])
+    once = len(whole) == len(draft.runs) and all(_same(values, one) for one in whole.values())
+    attrs = dict(variable.attrs)
+    fill = attrs.get("_FillValue", variable.fill)
+    if unpacks:
+        attrs, fill = _unpacked_attrs(attrs), np.nan
+    name = _name(draft, path)
+    if draft.stacked and not once:
+        fill, attrs = needed_fill(values.dtype, fill, attrs)
+        if variable.dims == (path,):
+            name += "_of_member"
+            draft.notes.append(f"{path} differs between members; it is {name} in the store")
+        values = _stack(draft, whole, fill)
+        dims = (MEMBER, *dims)
+    values = np.ascontiguousarray(values) if values.ndim else values
+    spec = ArraySpec(
+        path=name,
+        dims=dims,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunk=tuple(max(1, size) for size in values.shape),
+        shard=None,
+        codec=draft.settings.coding(),
+        fill=fill,
+        attrs=attrs,
+    )
+    return PlannedArray(spec, values=values, usual=variable)
+
+
+def _stack(draft: Draft, whole: dict[int, NDArray[Any]], fill: Any) -> NDArray[Any]:
+    """Put members one beside the other; those that are shorter end in missing values."""
+    some = next(iter(whole.values()))
+    shape = tuple(max(one.shape[axis] for one in whole.values()) for axis in range(some.ndim))
+    dtype = np.result_type(*whole.values()) if some.dtype.kind != "O" else some.dtype
+    stacked = np.full((len(draft.runs), *shape), "" if dtype.kind == "O" else fill, dtype)
+    for number, values in whole.items():
+        stacked[number][tuple(slice(0, size) for size in values.shape)] = values
+    return stacked
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype.kind == "O":
+        return bool(np.all(one == other))
+    return one.tobytes() == other.tobytes()
+
+
+# ------------------------------------------------------------------------- values still in files
+def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> PlannedArray | None:
+    once = not timed and _is_once(draft, path, places)
+    if once is None:
+        return None
+    stacked = draft.stacked and not once
+    pieces = []
+    for number, looks in places[:1] if once else places:
+        begin = 0
+        for i in looks if timed else looks[:1]:
+            variable = _variable(draft, i, path)
+            times = variable.shape[0] if timed else None
+            pieces.append(Piece(i, variable, number if stacked else None, begin, times))
+            begin += times or 0
+    first = pieces[0].variable
+    unpacks = _unpacks(draft, path, places)
+    dtypes = {piece.variable.dtype.newbyteorder("=") for piece in pieces}
+    dtype = (
+        np.result_type(*(unpacked_dtype(p.variable) for p in pieces))
+        if unpacks
+        else np.result_type(*dtypes)
+    )
+    if dtype.kind == "f" and dtype.itemsize > 4 and draft.settings.float32:
+        dtype = np.dtype("f4")
+    if len(dtypes) > 1:
+        draft.notes.append(f"{path} has several types; the store has {dtype}")
+    attrs = dict(first.attrs)
+    fill = next((p.variable.fill for p in pieces if p.variable.fill is not None), None)
+    if unpacks:
+        attrs, fill = _unpacked_attrs(attrs), np.nan
+        draft.notes.append(
+            f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}"
+        )
+    shape = list(first.shape)
+    if timed:
+        shape[0] = draft.length
+    if stacked:
+        shape.insert(0, len(draft.runs))
+        if len(places) < len(draft.runs) or any(
+            draft.count(run) < draft.length for run in draft.runs
+        ):
+            fill, attrs = needed_fill(dtype, fill, attrs)
+    offset = int(stacked)
+    axes = Axes(
+        0 if stacked else None,
+        offset if timed else None,
+        tuple(range(offset + int(timed), len(shape))),
+    )
+    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, _own_chunk(first, timed))
+    most = draft.shard_bytes // (3 if unpacks else 1)  # room for what comes between
+    shard = choose_shard(shape, dtype.itemsize, axes, chunk, most)
+    spec = ArraySpec(
+        path=_name(draft, path),
+        dims=((MEMBER,) if stacked else ()) + _names(first.dims),
+        shape=tuple(shape),
+        dtype=dtype,
+        chunk=chunk,
+        shard=shard,
+        codec=draft.settings.coding(),
+        fill=fill,
+        attrs=attrs,
+    )
+    return PlannedArray(
+        spec,
+        pieces=tuple(pieces),
+        member_axis=axes.member,
+        time_axis=axes.time,
+        unpack=unpacks,
+        usual=first,
+    )
+
+
+def _is_once(draft: Draft, path: str, places: Places) -> bool | None:
+    """Whether all files have the same values; None where one run's own files differ."""
+    digests = {}
+    for number, looks in places:
+        own = {draft.looks[i].digests.get(path, f"file {i}") for i in looks}
+        if len(own) > 1:
+            draft.refuse(
+                looks[0],
+                path,
+                "differs between the run's files and has no time; rename it, or leave it out",
+            )
+            return None
+        digests[number] = own.pop()
+    return len(set(digests.values())) == 1 and (len(places) == len(draft.runs))
+
+
+def _own_chunk(variable: Variable, timed: bool) -> tuple[int, ...] | None:
+    if isinstance(variable.layout, Chunks):
+        return variable.layout.shape
+    if isinstance(variable.layout, Rows) and timed:
+        return (1, *variable.shape[1:])
+    return None
+
+
+# ------------------------------------------------------------------------- attributes and names
+def _unpacks(draft: Draft, path: str, places: Places) -> bool:
+    """Whether packed numbers become what they mean: where files pack them differently, or on request."""
+    variables = [_variable(draft, i, path) for _, looks in places for i in looks]
+    if not any(name in v.attrs for v in variables for name in PACKING[:2]):
+        return False
+    if draft.settings.packing == "unpack":
+        return True
+    if len({packing(v) for v in variables}) == 1:
+        return False
+    if draft.settings.packing == "keep":
+        for _, looks in places[1:]:
+            if packing(_variable(draft, looks[0], path)) != packing(variables[0]):
+                draft.refuse(
+                    looks[0],
+                    path,
+                    "has a scale_factor or add_offset of its own, and packing=keep allows one only; set "
+                    "packing=auto to store what the numbers mean",
+                )
+        places[:] = [
+            (number, looks)
+            for number, looks in places
+            if all(packing(_variable(draft, i, path)) == packing(variables[0]) for i in looks)
+        ]
+        return False
+    return True
+
+
+def _unpacked_attrs(attrs: dict[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in attrs.items() if k not in (*PACKING, *_OF_PACKED)}
+    return {**kept, "_FillValue": np.nan}
+
+
+def needed_fill(
+    dtype: np.dtype[Any], fill: Any, attrs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """A fill value where some of the array has no values at all, said so that readers mask it."""
+    if dtype.kind == "O":
+        return "", attrs
+    if fill is None:
+        if dtype.kind == "f":
+            fill = np.nan
+        elif dtype.kind == "i":
+            fill = _FILLS[dtype.itemsize]
+        else:
+            fill = np.iinfo(dtype).max if dtype.kind == "u" else False
+    return fill, {**attrs, "_FillValue": attrs.get("_FillValue", fill)}
+
+
+def _name(draft: Draft, path: str) -> str:
+    group, _, name = path.rpartition("/")
+    name = draft.settings.rename.get(path, draft.settings.rename.get(name, name))
+    return f"{group}/{name}" if group else name
+
+
+def _names(dims: Sequence[str]) -> tuple[str, ...]:
+    """Dimension names without their groups, unless two would then be one."""
+    short = [dim.rpartition("/")[2] for dim in dims]
+    return tuple(
+        one if short.count(one) == 1 or dims.count(dim) > 1 else dim.replace("/", "_")
+        for one, dim in zip(short, dims, strict=True)
+    )
+
+
+def _member_arrays(draft: Draft, taken: set[str]) -> list[PlannedArray]:
+    """The members' names, their planets' parameters, and what a sweep knows of them."""
+    if not draft.stacked:
+        return []
+    columns: dict[str, list[Any]] = {MEMBER: [run.name for run in draft.runs]}
+    for k, run in enumerate(draft.runs):
+        known = draft.looks[run.looks[0]].source.attrs
+        for name, value in {**known, **run.attrs}.items():
+            if name in run.attrs or name.startswith("planet_"):
+                columns.setdefault(name, [None] * len(draft.runs))[k] = value
+    arrays = []
+    for name, column in columns.items():
+        if name in taken:
+            continue
+        numbers = all(v is None or isinstance(v, int | float | np.number) for v in column)
+        values = (
+            np.array([np.nan if v is None else float(v) for v in column])
+            if numbers
+            else np.array(["" if v is None else str(v) for v in column], dtype=object)
+        )
+        attrs = {} if name == MEMBER else {"long_name": name.replace("_", " ")}
+        spec = ArraySpec(
+            path=name,
+            dims=(MEMBER,),
+            shape=values.shape,
+            dtype=values.dtype,
+            chunk=(max(1, values.size),),
+            shard=None,
+            codec=draft.settings.coding(),
+            fill=np.nan if numbers else "",
+            attrs=attrs,
+        )
+        arrays.append(PlannedArray(spec, values=values))
+    return arrays

@@ -1,0 +1,41 @@
+"""How far a conversion is, for a person who waits: bytes, rate, end time, and what it took."""
+
+import resource
+import time
+from collections.abc import Callable
+
+from astrohpc.clock import Clock
+from astrohpc.files import size
+
+_EVERY_S = 5.0
+
+
+class Progress:
+    """Lines about bytes, not more often than every few seconds."""
+
+    def __init__(self, total: int, clock: Clock, say: Callable[[str], None]) -> None:
+        self.total, self._clock, self._say = total, clock, say
+        self._began = self._said = clock.now()
+
+    def at(self, done: int) -> None:
+        """Say where it stands, if it is time to."""
+        now = self._clock.now()
+        if now - self._said < _EVERY_S or not done:
+            return
+        self._said = now
+        rate = done / (now - self._began)
+        left = (self.total - done) / rate
+        ends = time.strftime("%H:%M:%S", time.localtime(now + left))
+        share = 100 * done // max(self.total, 1)
+        self._say(f"{share} % of {size(self.total)}, {size(int(rate))}/s, ends at {ends}")
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def cpu_s() -> float:
+    """Seconds of CPU that this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

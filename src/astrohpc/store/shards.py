@@ -1,0 +1,105 @@
+"""Making one shard: straight from source bytes, or through numpy; to a temporary name, then renamed."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from astrohpc.store.journal import Done
+from astrohpc.store.plan import Plan, PlannedArray
+from astrohpc.store.scan import changed
+from astrohpc.store.shard import ShardWritten, Worker, write_direct, write_values
+from astrohpc.store.source import BadSource
+from astrohpc.store.tasks import Direct, Task, direct, parts_of
+from astrohpc.store.values import Readers, shard_values
+
+_OPEN = 64  # file descriptors that a thread keeps, beyond those of one shard
+TEMPORARY = ".part"
+
+
+class Maker:
+    """What one thread needs to make shards."""
+
+    def __init__(self, plan: Plan, store: Path, name: str, *, native: bool | None = None) -> None:
+        self.plan, self.store, self.name = plan, store, name
+        self.worker = Worker(native)
+        self.readers = Readers(plan)
+        self._files: OrderedDict[Path, int] = OrderedDict()
+
+    def make(self, task: Task) -> Done:
+        """Write the task's shard; BadSource where its sources cannot give it."""
+        array = self.plan.arrays[task.array]
+        key = array.spec.key(task.index)
+        target = self.store / key
+        temporary = target.with_name(f".{target.name}.{self.name}{TEMPORARY}")
+        try:
+            spans = direct(self.plan, array, task.index)
+            if spans is not None:
+                written = self._direct(temporary, array, spans)
+            else:
+                written = self._values(temporary, array, task.index)
+            self._unchanged(array, task.index)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return Done(
+            array.spec.path,
+            key,
+            task.digest,
+            written.nbytes,
+            written.checks,
+            written.statistics,
+            spans is not None,
+        )
+
+    def _direct(self, target: Path, array: PlannedArray, spans: Direct) -> ShardWritten:
+        return write_direct(
+            target,
+            self._open(spans.files),
+            spans.table,
+            dtype=spans.dtype,
+            chunk_shape=spans.chunk,
+            deflate=spans.deflate,
+            shuffle=spans.shuffle,
+            codec=array.spec.codec,
+            fill=array.spec.fill,
+            worker=self.worker,
+        )
+
+    def _values(self, target: Path, array: PlannedArray, index: Sequence[int]) -> ShardWritten:
+        return write_values(
+            target,
+            shard_values(array, index, self.readers),
+            shard_chunks=array.spec.per_shard,
+            chunk_shape=array.spec.chunk,
+            codec=array.spec.codec,
+            fill=array.spec.fill,
+            worker=self.worker,
+        )
+
+    def _unchanged(self, array: PlannedArray, index: Sequence[int]) -> None:
+        for part in parts_of(array, index):
+            source = self.plan.looks[part.piece.source].source
+            if changed(source):
+                raise BadSource(
+                    f"{source.path}: {part.piece.variable.path}: changed while it was read; convert again "
+                    "when nothing writes to it"
+                )
+
+    def _open(self, paths: Sequence[Path]) -> list[int]:
+        """Descriptors of these files; of others only so many are kept."""
+        for path in [path for path in self._files if path not in paths]:
+            if len(self._files) + len(paths) <= _OPEN:
+                break
+            os.close(self._files.pop(path))
+        for path in paths:
+            if path not in self._files:
+                self._files[path] = os.open(path, os.O_RDONLY)
+            self._files.move_to_end(path)
+        return [self._files[path] for path in paths]
+
+    def close(self) -> None:
+        """Close all files."""
+        self.readers.close()
+        while self._files:
+            os.close(self._files.popitem()[1])

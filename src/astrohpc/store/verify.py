@@ -1,0 +1,243 @@
+"""Prove a store against its sources, at any later time: every chunk, every known value, and what is missing.
+
+A chunk that was taken over as it lay in its file is held against that file's own checksum, so that
+nothing is inflated twice; all others are made again and compared.
+"""
+
+import math
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.clock import Clock
+from astrohpc.errors import ConfigError
+from astrohpc.settings import build
+from astrohpc.store.agree import Refusal
+from astrohpc.store.codec import Damaged
+from astrohpc.store.convert import ABOUT, Request, cores, is_store, look_at_all
+from astrohpc.store.crew import share_out
+from astrohpc.store.journal import Done, read_journal, read_record
+from astrohpc.store.metadata import small_chunk
+from astrohpc.store.plan import Plan, PlannedArray
+from astrohpc.store.planning import make_plan
+from astrohpc.store.progress import Progress
+from astrohpc.store.ranks import Ranks
+from astrohpc.store.schema import array_metadata, read_metadata
+from astrohpc.store.settings import StoreSettings
+from astrohpc.store.shard import cut, read_chunk
+from astrohpc.store.shard_index import read_index
+from astrohpc.store.source import BadSource
+from astrohpc.store.tasks import Direct, Task, box, direct, make_tasks
+from astrohpc.store.values import Readers, shard_values
+
+_TRAILER = 4  # of a zlib stream: Adler-32, big-endian
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verification found; ``wrong`` in the order of the store, the first difference first."""
+
+    shards: int
+    chunks: int
+    wrong: tuple[str, ...]
+    refused: tuple[Refusal, ...]  # what the store does not claim to hold
+
+
+class _Prover:
+    """What one thread needs to hold shards against their sources."""
+
+    def __init__(self, plan: Plan, store: Path, noted: dict[str, Done]) -> None:
+        self.plan, self.store, self.noted = plan, store, noted
+        self.readers = Readers(plan)
+
+    def prove(self, task: Task) -> tuple[int, str]:
+        """How many chunks the shard has, and the first difference in words."""
+        array = self.plan.arrays[task.array]
+        spec = array.spec
+        path = self.store / spec.key(task.index)
+        done = self.noted.get(spec.key(task.index))
+        if done is None:
+            return 0, f"{path}: was never made; convert again"
+        count = math.prod(spec.per_shard)
+        try:
+            index = read_index(path, count)
+            spans = direct(self.plan, array, task.index)
+            if spans is not None and spec.codec.name != "deflate":
+                wrong = self._against_bytes(path, array, spans, index)
+            else:
+                wrong = self._against_values(path, array, task.index, index)
+        except (Damaged, BadSource) as error:
+            return count, str(error)
+        except OSError as error:
+            return count, f"{error.filename or path}: cannot be read ({error.strerror})"
+        if not wrong and done.digest != task.digest:
+            wrong = f"{path}: its source was written again since, with the same values"
+        return count, wrong
+
+    def _against_bytes(
+        self, path: Path, array: PlannedArray, spans: Direct, index: NDArray[np.int64]
+    ) -> str:
+        spec = array.spec
+        files = [os.open(one, os.O_RDONLY) for one in spans.files]
+        try:
+            for number, (row, span) in enumerate(zip(spans.table, index, strict=True)):
+                source, offset, nbytes = (int(one) for one in row)
+                values = read_chunk(
+                    path, span, codec=spec.codec, dtype=spec.dtype, chunk_shape=spec.chunk
+                )
+                if (offset < 0) != (values is None):
+                    what = "is missing" if values is None else "is there, and no source has it"
+                    return f"{path}: chunk {number} {what}; remove that shard and convert again"
+                if values is None:
+                    continue
+                raw = _as_in_file(values, spans)
+                if spans.deflate:
+                    expected = int.from_bytes(
+                        os.pread(files[source], _TRAILER, offset + nbytes - _TRAILER), "big"
+                    )
+                    same = zlib.adler32(raw) == expected
+                else:
+                    same = os.pread(files[source], nbytes, offset) == raw
+                if not same:
+                    name = array.usual.path if array.usual else spec.path
+                    return (
+                        f"{path}: chunk {number} of {name} is not what {spans.files[source]} has at byte "
+                        f"{offset}; remove that shard and convert again"
+                    )
+        finally:
+            for one in files:
+                os.close(one)
+        return ""
+
+    def _against_values(
+        self, path: Path, array: PlannedArray, index: Sequence[int], table: NDArray[np.int64]
+    ) -> str:
+        spec = array.spec
+        expected = shard_values(array, index, self.readers)
+        chunks = cut(expected, spec.per_shard, spec.chunk, spec.fill)
+        for number, (wanted, span) in enumerate(zip(chunks, table, strict=True)):
+            values = read_chunk(
+                path, span, codec=spec.codec, dtype=spec.dtype, chunk_shape=spec.chunk
+            )
+            if wanted is None:
+                continue
+            if values is None:
+                return f"{path}: chunk {number} is missing; remove that shard and convert again"
+            if values.tobytes() != wanted.tobytes():
+                place = self._place(array, index, number, np.asarray(values), wanted)
+                return f"{path}: {spec.path}{place}; remove that shard and convert again"
+        return ""
+
+    def _place(
+        self,
+        array: PlannedArray,
+        index: Sequence[int],
+        number: int,
+        values: NDArray[Any],
+        wanted: NDArray[Any],
+    ) -> str:
+        spec = array.spec
+        where = np.unravel_index(number, spec.per_shard)
+        differ = np.flatnonzero(
+            values.reshape(-1).view(np.uint8).reshape(values.size, -1)
+            != wanted.reshape(-1).view(np.uint8).reshape(wanted.size, -1)
+        )
+        inside = np.unravel_index(int(differ[0]) // values.itemsize, spec.chunk)
+        starts = [first for first, _ in box(array, index)]
+        place = [
+            s + int(w) * c + int(i)
+            for s, w, c, i in zip(starts, where, spec.chunk, inside, strict=True)
+        ]
+        return f"[{', '.join(map(str, place))}] is {values[inside]} and should be {wanted[inside]}"
+
+    def close(self) -> None:
+        self.readers.close()
+
+
+def _as_in_file(values: NDArray[Any], spans: Direct) -> bytes:
+    """Stored values as the source has them inflated: its byte order, and byte planes if it shuffles."""
+    raw = np.ascontiguousarray(values, spans.dtype).reshape(-1).view(np.uint8)
+    if spans.shuffle:
+        return raw.reshape(-1, spans.dtype.itemsize).T.tobytes()
+    return raw.tobytes()
+
+
+def verify(
+    request: Request,
+    ranks: Ranks,
+    clock: Clock,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> Verdict | None:
+    """Hold the store against its sources; the verdict at rank 0, None at the others."""
+    if not is_store(request.target):
+        raise ConfigError(
+            f"{request.target}: is no store of ours; name one that 'launch convert' made."
+        )
+    about = read_record(request.target, ABOUT) or {}
+    written = {
+        **asdict(request.settings),
+        **about["settings"],
+    }  # as it was made, not as we would make it
+    request = replace(request, settings=build(StoreSettings, written, "store"))
+    looks = look_at_all(request, ranks, say)
+    plan = None
+    if ranks.rank == 0:
+        plan = make_plan(request.members, looks or {}, request.settings, int(about["shard_bytes"]))
+    plan = ranks.share(plan)
+    assert plan is not None
+    tasks = make_tasks(plan, request.settings)
+    noted = read_journal(request.target)
+    provers = [_Prover(plan, request.target, noted) for _ in range(cores(request, ranks))]
+    progress = Progress(sum(task.nbytes for task in tasks), clock, say)
+    found: list[tuple[int, int, str]] = []
+
+    def note(number: int, result: tuple[int, str]) -> None:
+        found.append((number, *result))
+        progress.at(ranks.add(tasks[number].nbytes))
+
+    try:
+        share_out(len(tasks), provers, lambda prover, n: prover.prove(tasks[n]), note, ranks, stop)
+    finally:
+        for prover in provers:
+            prover.close()
+    gathered = ranks.gather(found)
+    if gathered is None:
+        return None
+    results = [one for part in gathered for one in part]
+    shards = sorted(
+        (plan.arrays[tasks[n].array].spec.key(tasks[n].index), w) for n, _, w in results if w
+    )
+    wrong = [*_metadata(request.target, plan), *(text for _, text in shards)]
+    return Verdict(len(results), sum(count for _, count, _ in results), tuple(wrong), plan.refused)
+
+
+def _metadata(store: Path, plan: Plan) -> list[str]:
+    """Arrays whose metadata or known values are not what the sources say."""
+    wrong = []
+    for array in plan.arrays:
+        spec = array.spec
+        found, wanted = read_metadata(store / spec.path), array_metadata(spec)
+        if found is None:
+            wrong.append(f"{store / spec.path}: the array {spec.path} is missing; convert again")
+            continue
+        for name in ("shape", "data_type", "codecs", "chunk_grid", "dimension_names"):
+            if found.get(name) != wanted[name]:
+                wrong.append(
+                    f"{store / spec.path}: {name} is not {wanted[name]}, as the sources say; "
+                    "convert again"
+                )
+                break
+        if array.values is not None and array.values.size:
+            path = store / spec.key((0,) * len(spec.shape))
+            if not path.is_file() or path.read_bytes() != small_chunk(array.values):
+                wrong.append(
+                    f"{path}: the values of {spec.path} are not those of the sources; convert again"
+                )
+    return wrong
