@@ -82,4 +82,4 @@ def error_bound(how: Steps, lowest: float, highest: float) -> Mapping[str, float
     if how.sign == 0:
         return {"absolute": 1 / how.scale if highest > lowest else 0.0}
     most = max(abs(lowest), abs(highest))
-    return {"relative": 2.0 ** (how.shift - 23), "absolute": most * _LEAST}
+    return {"relative": 2.0 ** (how.shift - 23) + 2.0**-24, "absolute": most * _LEAST}
