@@ -166,7 +166,7 @@ def _own(request: Request) -> str:
         return ""
     if not target.is_dir():
         return f"{target}: is a file, not a folder; choose another target."
-    about = read_record(target, ABOUT)
+    about = _made_before(target)
     if about is None:
         others = [path for path in target.iterdir() if path.name != FOLDER]
         return (
@@ -186,6 +186,12 @@ def _own(request: Request) -> str:
     return ""
 
 
+def _made_before(target: Path) -> Mapping[str, Any] | None:
+    """How the store was made that stands there; an attempt that was refused has left none."""
+    about = read_record(target, ABOUT)
+    return about if any(path.name != FOLDER for path in target.iterdir()) else None
+
+
 def _settings(request: Request) -> dict[str, Any]:
     plain = {
         name: list(value) if isinstance(value, tuple) else value
@@ -196,7 +202,7 @@ def _settings(request: Request) -> dict[str, Any]:
 
 def _mark(request: Request, ranks: Ranks) -> None:
     """Write down whose store it is. Its shards keep the size that they had first, whoever goes on."""
-    before = read_record(request.target, ABOUT) or {}
+    before = _made_before(request.target) or {}
     about = {
         "identity": request.identity,
         "title": request.about.get("title", request.identity),
@@ -245,14 +251,18 @@ def _prepare(
     _sweep_up(request.target)
     tasks = make_tasks(plan, request.settings)
     before = read_journal(request.target)
-    write_before(request.target, plan, request.about)
-    todo, kept = [], []
+    todo, kept, good = [], [], []
     for task in tasks:
         done = before.get(plan.arrays[task.array].spec.key(task.index))
         if done is not None and done.digest == task.digest and stands(request.target, done):
             kept.append(task)
+            good.append(done)
         else:
             todo.append(task)
+    # One journal of what counts: a rank's line that a kill cut would swallow the next one, and an old
+    # line of one rank would hide a new one of another.
+    merge_journals(request.target, good)
+    write_before(request.target, plan, request.about, anew=bool(todo))
     if kept:
         say(f"{len(kept)} of {len(tasks)} shards are there already")
     done_bytes = sum(task.nbytes for task in kept)

@@ -18,15 +18,20 @@ from astrohpc.store.schema import (
     array_metadata,
     consolidated,
     group_metadata,
+    read_metadata,
     write_metadata,
 )
 from astrohpc.store.shard_index import crc32c
 from astrohpc.version import VERSION
 
 
-def write_before(store: Path, plan: Plan, about: Mapping[str, Any]) -> None:
-    """All metadata but the consolidated ones, and what is known already; the root says ``partial``."""
-    write_metadata(store, group_metadata(_root(plan, {**about, "astrohpc_state": "partial"})))
+def write_before(store: Path, plan: Plan, about: Mapping[str, Any], *, anew: bool) -> None:
+    """All metadata but the consolidated ones, and what is known already; the root says ``partial``.
+
+    Where no shard is to be made the root is left as it is, for who reads the store just now.
+    """
+    if anew or read_metadata(store) is None:
+        write_metadata(store, group_metadata(_root(plan, {**about, "astrohpc_state": "partial"})))
     for path, attrs in _groups(plan).items():
         write_metadata(store / path, group_metadata(attrs))
     for array in plan.arrays:

@@ -50,8 +50,8 @@ def make_plan(
             )
         if there and not missing:
             draft.runs.append(Run(member.name, tuple(there), member.attrs))
-    order_in_time(draft)
     keep_those_on_one_grid(draft)
+    order_in_time(draft)
     keep_those_on_one_axis(draft)
     if not draft.runs:
         return Plan(tuple(seen), (), (), tuple(draft.refused), (), {})
