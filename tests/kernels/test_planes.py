@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numcodecs import blosc
-from support_store import kernel_or_skip, same_bits, smooth
+from support_shards import kernel_or_skip, same_bits, smooth
 
 from astrohpc.kernels import build, native
 from astrohpc.kernels.build import NoKernel

@@ -1,5 +1,5 @@
 import pytest
-from support_store import kernel_or_skip
+from support_shards import kernel_or_skip
 
 from astrohpc.store.shard import Worker
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numcodecs import blosc
-from support_store import same_bits, smooth
+from support_shards import same_bits, smooth
 
 from astrohpc.errors import ConfigError
 from astrohpc.store.codec import NAMES, Codec, Damaged

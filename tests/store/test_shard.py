@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support_store import kernel_or_skip, same_bits, smooth, stored
+from support_shards import kernel_or_skip, same_bits, smooth, stored
 
 from astrohpc.errors import ConfigError
 from astrohpc.store import shard as shards

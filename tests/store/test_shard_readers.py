@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support_store import same_bits, smooth
+from support_shards import same_bits, smooth
 
 from astrohpc.store.codec import Codec
 from astrohpc.store.shard import Worker, read_chunks, write_values
