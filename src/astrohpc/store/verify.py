@@ -8,7 +8,7 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,7 @@ def verify(
     say: Callable[[str], None],
 ) -> Verdict | None:
     """Hold the store against its sources; the verdict at rank 0, None at the others."""
+    request = replace(request, settings=as_made(request.target, request.settings))
     if not is_store(request.target):
         raise ConfigError(
             f"{request.target}: is no store of ours; name one that 'launch convert' made."
