@@ -63,6 +63,7 @@ class _Dataset:
     address: int
     extent: tuple[int, ...]
     limits: tuple[int | None, ...]
+    dcpl: Any  # its creation property list
     names: list[str]  # of all its attributes
     axis: _Axis | None = None  # if it is a dimension scale
     hidden: bool = False  # a dimension and no variable
@@ -150,9 +151,9 @@ class _Scan:
                 for axis in group.axes
             },
             variables=tuple(variables),
-            attrs=self._attributes(root.gid, "", attribute_names(root.gid)),
+            attrs=self._attributes(root.gid, "", _names(root.gid)),
             group_attrs={
-                group.path: self._attributes(group.gid, group.path, attribute_names(group.gid))
+                group.path: self._attributes(group.gid, group.path, _names(group.gid))
                 for group in groups[1:]
             },
             unstorable=self.unstorable,
@@ -209,7 +210,8 @@ class _Scan:
         extent = space.get_simple_extent_dims()
         limits = space.get_simple_extent_dims(True) if extent else ()
         limits = tuple(None if limit in {None, h5s.UNLIMITED} else limit for limit in limits)
-        one = _Dataset(path, dsid, address, extent, limits, attribute_names(dsid))
+        dcpl = dsid.get_create_plist()
+        one = _Dataset(path, dsid, address, extent, limits, dcpl, attribute_names(dsid, dcpl))
         group.datasets.append(one)
         if "CLASS" not in one.names or read_attribute(dsid, "CLASS") != "DIMENSION_SCALE":
             return
@@ -240,7 +242,13 @@ class _Scan:
             elif not there.hidden:
                 group.datasets.append(
                     _Dataset(
-                        path, there.dsid, there.address, there.extent, there.limits, there.names
+                        path,
+                        there.dsid,
+                        there.address,
+                        there.extent,
+                        there.limits,
+                        there.dcpl,
+                        there.names,
                     )
                 )
 
@@ -304,8 +312,7 @@ class _Scan:
             path = f"{head}/{name}" if head else name
         try:
             kind = type_of(one.dsid.get_type())
-            dcpl = one.dsid.get_create_plist()
-            storable(dcpl, one.extent)
+            storable(one.dcpl, one.extent)
         except Unstorable as why:
             self.unstorable[path] = str(why)
             return
@@ -315,8 +322,8 @@ class _Scan:
         shape = tuple(_length(axis) for axis in one.axes)
         fill = fill_of(attrs.get("_FillValue"), kind.dtype)
         if fill is None:
-            fill = user_fill(dcpl, kind)
-        layout, why_library = self._layout(one, dcpl, kind, shape, fill)
+            fill = user_fill(one.dcpl, kind)
+        layout, why_library = self._layout(one, kind, shape, fill)
         variables.append(
             Variable(
                 path=path,
@@ -331,16 +338,16 @@ class _Scan:
         )
 
     def _layout(
-        self, one: _Dataset, dcpl: Any, kind: Type, shape: tuple[int, ...], fill: Any
+        self, one: _Dataset, kind: Type, shape: tuple[int, ...], fill: Any
     ) -> tuple[Layout | None, str]:
         try:
-            if needs_netcdf(dcpl):
+            if needs_netcdf(one.dcpl):
                 raise NoLayout("a filter that only netCDF4 knows")
             if self.base:
                 raise NoLayout("the file begins with a block of the user's")
             if shape != one.extent:
                 raise NoLayout("it was not written as far as its growing dimension reaches")
-            return layout_of(one.dsid, dcpl, kind, shape, fill, self.size), ""
+            return layout_of(one.dsid, one.dcpl, kind, shape, fill, self.size), ""
         except NoLayout as why:
             return None, str(why)
 
@@ -363,6 +370,10 @@ def _references(dsid: Any) -> list[Any]:
     lists = np.empty(aid.shape, aid.dtype)
     aid.read(lists)
     return list(lists.ravel())
+
+
+def _names(gid: Any) -> list[str]:
+    return attribute_names(gid, gid.get_create_plist())
 
 
 def _length(axis: _Axis) -> int:

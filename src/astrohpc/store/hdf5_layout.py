@@ -64,7 +64,9 @@ def storable(dcpl: Any, shape: tuple[int, ...]) -> None:
 
 def needs_netcdf(dcpl: Any) -> bool:
     """Whether h5py lacks a filter, so that netCDF4 must read it."""
-    return any(not h5z.filter_avail(code) for code in _codes(dcpl))
+    return any(
+        code not in {_DEFLATE, _SHUFFLE} and not h5z.filter_avail(code) for code in _codes(dcpl)
+    )
 
 
 def filter_name(code: int) -> str:
