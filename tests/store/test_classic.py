@@ -148,7 +148,10 @@ HUGE = struct.pack(">I", 0x7FFFFFFF)
     ("content", "sentence"),
     [
         (b"CDF\1" + b"\0\0\0\0\0\0\0\x0a" + HUGE, "tells of 2147483647 dimensions"),
-        (b"CDF\1" + b"\0\0\0\0\0\0\0\x0a\0\0\0\1" + HUGE + bytes(9), "2147483647 bytes in one piece"),
+        (
+            b"CDF\1" + b"\0\0\0\0\0\0\0\x0a\0\0\0\1" + HUGE + bytes(9),
+            "2147483647 bytes in one piece",
+        ),
         (b"CDF\5" + b"\0" * 8 + b"\0\0\0\x0a" + b"\x7f" + b"\xff" * 7, "dimensions"),
         (_file([(b"x", 5), (b"x", 6)], []), "two dimensions 'x'"),
         (_file([(b"x", 0), (b"y", 0)], []), "two record dimensions"),

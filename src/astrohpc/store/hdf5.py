@@ -6,7 +6,7 @@ other files and data in other files are named as such and never followed.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ class _Dataset:
 class _Group:
     path: str
     gid: Any
+    order: dict[str, int] = field(default_factory=dict)  # of all that is in it, by path
     datasets: list[_Dataset] = field(default_factory=list)
     groups: list["_Group"] = field(default_factory=list)
     axes: list[_Axis] = field(default_factory=list)
@@ -174,6 +175,7 @@ class _Scan:
         for name, kind, address in found:
             path = f"{group.path}/{name}" if group.path else name
             self.at = path
+            group.order[path] = len(group.order)
             if kind == _SOFT:
                 self.links.append((group, name, group.gid.links.get_val(name.encode()).decode()))
             elif kind != _HARD:
@@ -217,7 +219,10 @@ class _Scan:
             return
         if not extent:
             return  # a scalar scales nothing
-        if address in self.by_address:
+        if "NAME" in one.names:
+            one.hidden = str(read_attribute(dsid, "NAME")).startswith(_NOT_A_VARIABLE)
+        one.axis = self.by_address.get(address)
+        if one.axis is not None:
             return  # a second name of the same dataset is no second dimension
         one.axis = _Axis(path, extent[0], limits[0] is None)
         group.axes.append(one.axis)
@@ -227,8 +232,6 @@ class _Scan:
             number = int(read_attribute(dsid, "_Netcdf4Dimid"))
         self.by_number.setdefault(number, one.axis)
         self.next_number = max(self.next_number, number + 1)
-        if "NAME" in one.names:
-            one.hidden = str(read_attribute(dsid, "NAME")).startswith(_NOT_A_VARIABLE)
 
     def _follow_links(self, root: _Group) -> None:
         """Soft links to datasets of this file are further names of them, as the library has it."""
@@ -240,17 +243,8 @@ class _Scan:
             if there is None:
                 self.unstorable[path] = f"is a link to {target}, which is no variable of this file"
             elif not there.hidden:
-                group.datasets.append(
-                    _Dataset(
-                        path,
-                        there.dsid,
-                        there.address,
-                        there.extent,
-                        there.limits,
-                        there.dcpl,
-                        there.names,
-                    )
-                )
+                group.datasets.append(replace(there, path=path, axes=[]))
+                group.datasets.sort(key=lambda one, group=group: group.order[one.path])
 
     def _name_axes(self, group: _Group) -> None:
         """Give each dataset its dimensions; the library numbers phony ones from the deepest group up."""
