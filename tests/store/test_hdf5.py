@@ -27,10 +27,10 @@ def _numbers(shape: tuple[int, ...], kind: str) -> Any:
 @pytest.mark.parametrize("packing", ["plain", "deflate", "both", "contiguous"])
 def test_every_type_is_found_where_it_lies(tmp_path: Path, packing: str) -> None:
     options: dict[str, Any] = {
-        "plain": {"chunksizes": (2, 4)},
-        "deflate": {"chunksizes": (2, 4), "zlib": True, "shuffle": False},
-        "shuffled": {"chunksizes": (2, 4), "shuffle": True},
-        "both": {"chunksizes": (2, 4), "zlib": True, "shuffle": True, "complevel": 4},
+        "plain": {"chunksizes": (3, 5)},
+        "deflate": {"chunksizes": (3, 5), "zlib": True, "shuffle": False},
+        "shuffled": {"chunksizes": (3, 5), "shuffle": True},
+        "both": {"chunksizes": (3, 5), "zlib": True, "shuffle": True, "complevel": 4},
         "contiguous": {"contiguous": True},
     }[packing]
     with Dataset(tmp_path / "a.nc", "w") as file:
@@ -47,8 +47,11 @@ def test_every_type_is_found_where_it_lies(tmp_path: Path, packing: str) -> None
         file.createVariable("scalar", "f8", ())[...] = 2.5
     source = assert_read_rightly(tmp_path / "a.nc")
     assert source.format == "HDF5"
-    assert all(one.layout is not None for one in source.variables if one.shape)
-    assert isinstance(source.variable("f4big").layout, Rows if packing == "contiguous" else Chunks)
+    for kind in ("f8little", "f8big", "i8big"):
+        found = source.variable(kind).layout
+        assert isinstance(found, Rows if packing == "contiguous" else Chunks), kind
+    for one in source.variables:  # a few bytes may deflate to as many
+        assert one.layout is not None or "at its edge" in one.why_library, one.path
 
 
 def test_groups_and_growing_dimensions_are_named_as_the_library_names_them(tmp_path: Path) -> None:
@@ -370,7 +373,7 @@ def test_layouts_hold_in_a_file_of_the_newest_form(tmp_path: Path) -> None:
                 shuffle=True,
             )
         file.create_dataset("single", data=_numbers((9, 9), "f4"), chunks=(9, 9), compression=4)
-        file.create_dataset("shuffled", data=_numbers((9, 9), "f4"), chunks=(4, 4), shuffle=True)
+        file.create_dataset("shuffled", data=_numbers((9, 9), "f4"), chunks=(3, 3), shuffle=True)
         file.create_dataset("implicit", data=_numbers((9, 9), "f4"), chunks=(4, 4))
     source = scan(tmp_path / "a.h5")
     for one in source.variables:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from h5py import h5d, h5p, h5z
+from numpy.typing import NDArray
 
 from astrohpc.store.hdf5_types import Type, Unstorable
 from astrohpc.store.source import BadSource, Chunks, Layout, Rows
@@ -116,7 +117,7 @@ def _chunks(
         raise BadSource("has chunks beyond the end of the file")
     if _DEFLATE not in codes and np.any(nbytes[there] != raw):
         raise NoLayout("its chunks are not of one size")
-    if codes and _has_edges(shape, chunk) and np.any(nbytes[there] == raw):
+    if codes and np.any(nbytes[_at_edge(shape, chunk)] == raw):
         raise NoLayout("chunks at its edge may lack their filters")
     if not there.all() and not _same_fill(dcpl, kind, fill):
         raise NoLayout("what stands in chunks that were never written is not its fill value")
@@ -163,8 +164,13 @@ def _grid(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(-(-length // step) for length, step in zip(shape, chunk, strict=True))
 
 
-def _has_edges(shape: tuple[int, ...], chunk: tuple[int, ...]) -> bool:
-    return any(length % step for length, step in zip(shape, chunk, strict=True))
+def _at_edge(shape: tuple[int, ...], chunk: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which chunks reach beyond the edge: HDF5 has an option to leave those alone unfiltered."""
+    edge = np.zeros(_grid(shape, chunk), bool)
+    for axis, (length, step) in enumerate(zip(shape, chunk, strict=True)):
+        if length % step:
+            np.moveaxis(edge, axis, 0)[-1] = True
+    return edge
 
 
 def _codes(dcpl: Any) -> list[int]:
