@@ -26,7 +26,8 @@ from astrohpc.store.hdf5_types import (
 )
 from astrohpc.store.source import BadSource, Dimension, Layout, Variable
 
-FAILURES = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
+# What h5py raises when a file is not what it says; it has no error of its own.
+FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError)
 DEPTH_LIMIT = 64
 
 _NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
@@ -129,7 +130,7 @@ class _Scan:
             return self._contents()
         except BadSource as error:
             raise BadSource(f"{self.path}: {self.at} {error}: fetch it again.") from error
-        except FAILURES as error:
+        except (*FAILURES, MemoryError) as error:
             raise damaged(self.path, error, self.at) from error
 
     def _contents(self) -> Contents:

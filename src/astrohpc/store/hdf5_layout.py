@@ -108,12 +108,14 @@ def _chunks(
     if math.prod(grid) > TABLE_LIMIT:
         raise NoLayout("it has too many chunks for a table")
     offset, nbytes = np.full(grid, -1, np.int64), np.zeros(grid, np.int64)
-    masks = _look_up(dsid, chunk, offset, nbytes)
+    count, masks = _look_up(dsid, chunk, offset, nbytes)
+    there = offset >= 0
+    if count != np.count_nonzero(there):
+        raise BadSource("has two chunks in one place")
     if masks:
         raise NoLayout("filters were left out for some chunks")
-    there = offset >= 0
     raw = math.prod(chunk) * kind.dtype.itemsize
-    if np.any(offset + nbytes > size):
+    if np.any(offset > size - nbytes):  # a sum could overflow
         raise BadSource("has chunks beyond the end of the file")
     if _DEFLATE not in codes and np.any(nbytes[there] != raw):
         raise NoLayout("its chunks are not of one size")
@@ -124,15 +126,16 @@ def _chunks(
     return Chunks(chunk, offset, nbytes, deflate=_DEFLATE in codes, shuffle=_SHUFFLE in codes)
 
 
-def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> int:
-    """Fill the tables; returns all filter masks taken together."""
-    masks = 0
+def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> tuple[int, int]:
+    """Fill the tables; returns the number of chunks and all filter masks taken together."""
+    count = masks = 0
 
     def note(info: Any) -> None:
-        nonlocal masks
+        nonlocal count, masks
         place = tuple(a // b for a, b in zip(info.chunk_offset, chunk, strict=True))
         offset[place] = info.byte_offset
         nbytes[place] = info.size
+        count += 1
         masks |= info.filter_mask
 
     if hasattr(dsid, "chunk_iter"):
@@ -140,7 +143,7 @@ def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> int
     else:  # built with an older HDF5; each look-up walks the index anew
         for i in range(dsid.get_num_chunks()):
             note(dsid.get_chunk_info(i))
-    return masks
+    return count, masks
 
 
 def _same_fill(dcpl: Any, kind: Type, fill: Any) -> bool:
