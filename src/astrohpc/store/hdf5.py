@@ -80,6 +80,10 @@ class _Group:
     groups: list["_Group"] = field(default_factory=list)
     axes: list[_Axis] = field(default_factory=list)
 
+    def sort(self) -> None:
+        """Datasets as the file has them, links among them."""
+        self.datasets.sort(key=lambda one: self.order[one.path])
+
 
 def read_contents(path: Path, size: int, base: int) -> Contents:
     """Read all headers; ``base`` is where the HDF5 part begins, which is almost always 0."""
@@ -245,7 +249,7 @@ class _Scan:
                 self.unstorable[path] = f"is a link to {target}, which is no variable of this file"
             elif not there.hidden:
                 group.datasets.append(replace(there, path=path, axes=[]))
-                group.datasets.sort(key=lambda one, group=group: group.order[one.path])
+                group.sort()
 
     def _name_axes(self, group: _Group) -> None:
         """Give each dataset its dimensions; the library numbers phony ones from the deepest group up."""
