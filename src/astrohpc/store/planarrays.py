@@ -1,6 +1,5 @@
 """Which arrays a store has: for each variable what its files agree on, and where its values come from."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

@@ -5,17 +5,19 @@ Each file's own grid is read from its axes, so that members may come on differen
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.physics.latlon import LatLon, source_grid, target_grid
-from astrohpc.physics.regrid import Regridder, bilinear, conservative
-from astrohpc.physics.vertical import LayerEdges, remap_layers, sigma_layers
 from astrohpc.store.look import Look
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import BadSource, Variable
+
+if TYPE_CHECKING:  # scipy and numba take a second and 60 MiB, which most conversions need not pay
+    from astrohpc.physics.latlon import LatLon
+    from astrohpc.physics.regrid import Regridder
+    from astrohpc.physics.vertical import LayerEdges
 
 _NORTH = ("degrees_north", "degree_north", "degree_n", "degrees_n")
 _EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e")
@@ -25,8 +27,8 @@ _EAST = ("degrees_east", "degree_east", "degree_e", "degrees_e")
 class Layers:
     """One file's layers, the store's, and the surface pressure that both hang on."""
 
-    source: LayerEdges
-    target: LayerEdges
+    source: "LayerEdges"
+    target: "LayerEdges"
     axis: int  # of the variable's own axes
     ps: Variable
 
@@ -36,11 +38,13 @@ class Treatment:
     """What one variable of one file goes through, in this order."""
 
     layers: Layers | None = None
-    regrid: Regridder | None = None
+    regrid: "Regridder | None" = None
 
     def apply(self, values: NDArray[Any], ps_pa: NDArray[Any] | None) -> NDArray[Any]:
         """Values with gaps as NaN (..., [lev], lat, lon), treated; gaps are NaN again."""
         if self.layers is not None:
+            from astrohpc.physics.vertical import remap_layers  # noqa: PLC0415
+
             assert ps_pa is not None
             values = remap_layers(values, ps_pa, self.layers.source, self.layers.target)
         if self.regrid is not None:
@@ -52,10 +56,18 @@ class Treatments:
     """The treatments that a store asks for, each grid's weights computed once."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        self.grid = target_grid(settings.regrid) if settings.regrid else None
-        self.layers = sigma_layers(settings.levels) if settings.levels else None
-        self._method = {"conservative": conservative, "bilinear": bilinear}[settings.regrid_method]
+        self.grid: LatLon | None = None
+        self.layers: LayerEdges | None = None
+        self._method = settings.regrid_method
         self._known: dict[bytes, Regridder] = {}
+        if settings.regrid:
+            from astrohpc.physics.latlon import target_grid  # noqa: PLC0415
+
+            self.grid = target_grid(settings.regrid)
+        if settings.levels:
+            from astrohpc.physics.vertical import sigma_layers  # noqa: PLC0415
+
+            self.layers = sigma_layers(settings.levels)
 
     def free(self, look: Look) -> frozenset[str]:
         """Dimensions whose lengths and values may differ between files, for they are made alike."""
@@ -131,7 +143,10 @@ class Treatments:
             )
         return new[variable.path]
 
-    def _regridder(self, look: Look, variable: Variable) -> Regridder | None:
+    def _regridder(self, look: Look, variable: Variable) -> "Regridder | None":
+        from astrohpc.physics.latlon import source_grid  # noqa: PLC0415
+        from astrohpc.physics.regrid import bilinear, conservative  # noqa: PLC0415
+
         assert self.grid is not None
         axes = {v.path: v for v in look.source.variables}
         horizontal = [
@@ -149,11 +164,14 @@ class Treatments:
         bounds = [look.known.get(str(axes[name].attrs.get("bounds"))) for name in last]
         key = b"".join(one.tobytes() for one in (lat, lon, *bounds) if one is not None)
         if key not in self._known:
-            grid: LatLon = source_grid(str(look.source.path), lat, lon, *bounds)
-            self._known[key] = self._method(grid, self.grid)
+            grid = source_grid(str(look.source.path), lat, lon, *bounds)
+            method = conservative if self._method == "conservative" else bilinear
+            self._known[key] = method(grid, self.grid)
         return self._known[key]
 
     def _layers(self, look: Look, variable: Variable) -> Layers | None:
+        from astrohpc.physics.vertical import LayerEdges  # noqa: PLC0415
+
         assert self.layers is not None
         axes = {v.path: v for v in look.source.variables}
         own = [name for name in variable.dims if _has_layers(axes.get(name))]

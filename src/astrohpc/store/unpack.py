@@ -22,7 +22,7 @@ def unpack(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
         values = values.view(values.dtype.str.replace("i", "u"))
         for one in marks_of(attrs, values.dtype):
             missing |= values == one
-    scale, offset = (_narrow(attrs.get(name)) for name in ("scale_factor", "add_offset"))
+    scale, offset = (_number(attrs.get(name)) for name in ("scale_factor", "add_offset"))
     result: NDArray[Any] = values
     if scale is not None:
         result = result * scale
@@ -35,8 +35,6 @@ def unpack(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
     return result
 
 
-def _narrow(number: Any) -> Any:
-    """An attribute as float32 if that holds it: headers are read without the width of their numbers."""
-    if number is None or isinstance(number, str | list):
-        return None
-    return np.float32(number) if float(np.float32(number)) == number else np.float64(number)
+def _number(given: Any) -> Any:
+    """An attribute that is one number, in its own precision; None where it is anything else."""
+    return given if isinstance(given, int | float | np.number) else None
