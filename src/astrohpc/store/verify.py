@@ -241,9 +241,11 @@ def verify(
         for task in tasks
         if plan.arrays[task.array].spec.key(task.index) not in noted
     }
-    nodes = nodes_of(plan, gaps=gaps, losses=losses_of(noted.values()))
+    losses = losses_of(noted.values())
+    # An array with gaps says so, unless the journal that would tell of them was lost.
+    either = [nodes_of(plan, gaps=one, losses=losses) for one in ((), gaps)]
     _strike(request.target, noted, {key for key, _ in shards})
-    wrong = [*_metadata(request.target, plan, nodes), *(text for _, text in shards), *orphans]
+    wrong = [*_metadata(request.target, plan, either), *(text for _, text in shards), *orphans]
     return Verdict(len(results), sum(count for _, count, _ in results), tuple(wrong), plan.refused)
 
 
@@ -256,16 +258,16 @@ def _strike(store: Path, noted: Mapping[str, Done], keys: Set[str]) -> None:
             merge_journals(store, [done for key, done in noted.items() if key not in keys])
 
 
-def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> list[str]:
+def _metadata(store: Path, plan: Plan, either: Sequence[Mapping[str, dict[str, Any]]]) -> list[str]:
     """Arrays whose metadata or known values are not what the sources say."""
     wrong = []
-    nodes = json.loads(json.dumps(nodes))
-    for path, wanted in nodes.items():
-        found = read_metadata(store / path)
+    nodes = {path: read_metadata(store / path) for path in either[0]}
+    for path, found in nodes.items():
+        wanted = [json.loads(json.dumps(one[path])) for one in either]
         if found is None:
             wrong.append(f"{store / path}: its metadata are missing or broken; {_REMEDY}")
-        elif found != wanted:
-            wrong.append(f"{store / path}: its {_differing(found, wanted)}; {_REMEDY}")
+        elif found not in wanted:
+            wrong.append(f"{store / path}: its {_differing(found, wanted[-1])}; {_REMEDY}")
     root = (read_metadata(store) or {}).get("consolidated_metadata")
     if root is None:
         wrong.append(f"{store}: its conversion did not come to its end; {_REMEDY}")
@@ -274,10 +276,10 @@ def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> l
     for array in plan.arrays:
         spec = array.spec
         if array.values is not None and array.values.size:
-            path = store / spec.key((0,) * len(spec.shape))
-            if not path.is_file() or path.read_bytes() != small_chunk(array.values):
+            chunk = store / spec.key((0,) * len(spec.shape))
+            if not chunk.is_file() or chunk.read_bytes() != small_chunk(array.values):
                 wrong.append(
-                    f"{path}: the values of {spec.path} are not those of the sources; {_REMEDY}"
+                    f"{chunk}: the values of {spec.path} are not those of the sources; {_REMEDY}"
                 )
     return wrong
 
