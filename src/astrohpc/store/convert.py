@@ -34,7 +34,7 @@ from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shards import Maker
 from astrohpc.store.source import BadSource
-from astrohpc.store.tasks import Task, make_tasks
+from astrohpc.store.tasks import Task, make_tasks, parts_of
 
 LOCK, ABOUT, REPORT = "lock", "store.json", "report.json"
 
@@ -302,18 +302,19 @@ def _make_all(
     journal = Journal(request.target, ranks.rank)
     refused: list[Refusal] = []
 
-    def labour(maker: Maker, number: int) -> Done | Refusal:
+    def labour(maker: Maker, number: int) -> tuple[Done | None, list[Refusal]]:
         task = work.tasks[number]
         try:
-            return maker.make(task)
+            made = maker.make(task)
         except BadSource as error:
-            return _refusal(work.plan, task, str(error))
+            return None, [_refusal(work.plan, task, str(error))]
+        return made.done, [_refusal(work.plan, task, one) for one in made.refused]
 
-    def note(number: int, made: Done | Refusal) -> None:
-        if isinstance(made, Done):
-            journal.note(made)
-        else:
-            refused.append(made)
+    def note(number: int, made: tuple[Done | None, list[Refusal]]) -> None:
+        done, missing = made
+        if done is not None and not missing:  # one in which something is missing is made again
+            journal.note(done)
+        refused.extend(missing)
         progress.at(work.done_bytes + ranks.add(work.tasks[number].nbytes))
 
     try:
@@ -327,14 +328,22 @@ def _make_all(
     return refused, stopped, bool(makers[0].worker.native)
 
 
-def _refusal(plan: Plan, task: Task, reason: str) -> Refusal:
-    from astrohpc.store.values import paths_of  # noqa: PLC0415 - only on this way
-
+def _refusal(plan: Plan, task: Task, sentence: str) -> Refusal:
     array = plan.arrays[task.array]
-    path = next(
-        (str(p) for p in paths_of(plan, array, task.index) if reason.startswith(str(p))), ""
+    pieces = {
+        plan.looks[part.piece.source].source.path: part.piece
+        for part in parts_of(array, task.index)
+    }
+    path, name = next(
+        (
+            (str(p), piece.variable.path)
+            for p, piece in pieces.items()
+            if sentence.startswith(f"{p}: ")
+        ),
+        ("", array.spec.path),
     )
-    return Refusal(path, array.spec.path, reason.removeprefix(f"{path}: "))
+    reason = sentence.removeprefix(f"{path}: ").removeprefix(f"{name}: ")
+    return Refusal(path, name, reason)
 
 
 def _fatal(error: OSError) -> Exception:
