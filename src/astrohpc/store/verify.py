@@ -23,7 +23,7 @@ from astrohpc.files import exclusive
 from astrohpc.settings import build
 from astrohpc.store.agree import Refusal
 from astrohpc.store.codec import Damaged
-from astrohpc.store.convert import ABOUT, LOCK, Request, cores, is_store, look_at_all, losses_of
+from astrohpc.store.convert import cores, look_at_all, losses_of
 from astrohpc.store.crew import share_out
 from astrohpc.store.journal import FOLDER, Done, merge_journals, read_journal, read_record
 from astrohpc.store.metadata import nodes_of, small_chunk
@@ -36,6 +36,7 @@ from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
 from astrohpc.store.source import BadSource
+from astrohpc.store.target import ABOUT, LOCK, Request, is_store
 from astrohpc.store.tasks import Direct, Task, box, direct, make_tasks
 from astrohpc.store.values import Readers, shard_values
 
