@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from convert_parts.corpus import SCALES, make
-from convert_parts.record import about
+from convert_parts.corpus import corpus, default_folder
+from convert_parts.record import provenance
 
 RANKS = (1, 2, 4)
 ASKS = 20_000
@@ -44,7 +44,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, **root, "OMPI_MCA_mpi_yield_when_idle": "1"}
 
 
-def convert(corpus: Path, ranks: int, folder: Path) -> dict[str, float]:
+def convert(nc4: Path, ranks: int, folder: Path) -> dict[str, float]:
     """One conversion with a member a rank, and what the tool says of it."""
     source, target = folder / f"in{ranks}", folder / f"out{ranks}.zarr"
     source.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def convert(corpus: Path, ranks: int, folder: Path) -> dict[str, float]:
         link = source / f"member{member}"
         if not link.exists():
             link.mkdir()
-            for path in sorted((corpus / "nc4" / f"member{member}").glob("*.nc")):
+            for path in sorted((nc4 / f"member{member}").glob("*.nc")):
                 (link / path.name).hardlink_to(path)
     subprocess.run(["rm", "-rf", str(target)], check=True)
     words = ["mpirun", "-n", str(ranks), "--oversubscribe", sys.executable, "-m"]
@@ -106,13 +106,13 @@ def main() -> None:
     parser.add_argument("--files-per-s", type=float, default=20_000.0, help="assumed")
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
-    work = arguments.work or Path(tempfile.gettempdir()) / "astrohpc-benchmark"
-    corpus = make(work, SCALES["full"])
+    work = arguments.work or default_folder()
+    nc4 = corpus(work, "full")["nc4"]
     runs: dict[int, list[dict[str, float]]] = {ranks: [] for ranks in RANKS}
     with tempfile.TemporaryDirectory(dir=work) as folder:
         for _ in range(arguments.repeats):
             for ranks in RANKS:
-                runs[ranks].append(convert(corpus, ranks, Path(folder)))
+                runs[ranks].append(convert(nc4, ranks, Path(folder)))
     found = {
         ranks: {name: median(run[name] for run in those) for name in those[0]}
         for ranks, those in runs.items()
@@ -138,11 +138,11 @@ def main() -> None:
         print(f"| {row['ranks']} | {numbers} | {row['limit']} |")
     if arguments.out:
         content = {
-            **about(),
+            **provenance({"astrohpc": sys.executable}),
+            "synthetic": True,
             "measured": found,
             "answer_s": ask_s,
             "model": rows,
-            "synthetic": True,
         }
         arguments.out.write_text(json.dumps(content, indent=1) + "\n")
 
