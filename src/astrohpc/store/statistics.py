@@ -236,7 +236,7 @@ def _reading(
         for number, task in enumerate(tasks):
             if task.name == name:
                 rows = kernel.merged(rows, blocks[number])
-        found[name] = (rows, sum((part[1][name] for part in gathered), np.int64(0)))
+        found[name] = (rows, np.sum([part[1][name] for part in gathered], axis=0))
     return found
 
 

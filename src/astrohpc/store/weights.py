@@ -115,7 +115,8 @@ def _spread(
     whole = np.broadcast_to(ordered.reshape(len(values), *shape), (len(values), *sizes))
     flat = whole.reshape(len(values), -1)
     mean = float(np.nanmean(flat)) if flat.size else 1.0
-    return flat / (mean or 1.0)
+    shares: Array = flat / (mean or 1.0)
+    return shares
 
 
 def _latitude(store: Store, cells: Sequence[str]) -> tuple[str, Array, tuple[str, ...]] | None:
