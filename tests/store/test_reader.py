@@ -375,7 +375,7 @@ def test_samples_that_are_not_there_are_refused(
 ) -> None:
     with (
         Store.open(planet_store(tmp_path / "s.zarr")) as store,
-        pytest.raises(ConfigError, match=r"samples: (member|time) -?[0-9] is not in"),
+        pytest.raises(ConfigError, match=r"samples: (member|time) -?[0-9] of ta is not in"),
     ):
         store.batch(samples)
 

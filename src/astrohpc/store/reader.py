@@ -178,13 +178,14 @@ class Store:
         """
         if missing not in ("nan", "fill"):
             raise ConfigError(f"missing: {missing!r} is neither nan nor fill; write one of them.")
-        rows = self._checked(samples)
+        rows = np.asarray(samples, np.int64).reshape(-1, 2)
         names = list(self.variables if variables is None else variables)
         found: Batch = {}
         jobs: list[Job] = []
         crew = self._working()
         for name in names:
             one = self._array(name)
+            self._checked(one, rows)
             picks = _picks(one, levels, box or {})
             shape = (len(rows), *map(len, picks))
             dtype = one.meant if missing == "nan" else one.dtype
@@ -239,15 +240,16 @@ class Store:
             )
         return self.arrays[name]
 
-    def _checked(self, samples: NDArray[Any] | Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-        rows = np.asarray(samples, np.int64).reshape(-1, 2)
-        for column, (what, most) in enumerate((("member", self.members), ("time", self.times))):
+    def _checked(self, one: StoredArray, rows: NDArray[np.int64]) -> None:
+        """Refuse samples that the array does not have."""
+        axes = [(0, "member", one.member), (1, "time", one.time)]
+        for (column, what, _), most in zip([a for a in axes if a[2]], one.shape, strict=False):
             wrong = rows[(rows[:, column] < 0) | (rows[:, column] >= most), column]
             if wrong.size:
                 raise ConfigError(
-                    f"samples: {what} {wrong[0]} is not in {self.path}, which has 0 to {most - 1}."
+                    f"samples: {what} {wrong[0]} of {one.name} is not in {self.path}, which has 0 to "
+                    f"{most - 1}."
                 )
-        return rows
 
     def _working(self) -> Crew:
         """The threads and files of this process; a forked child has none of its parent's threads."""

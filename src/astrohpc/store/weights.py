@@ -153,7 +153,8 @@ def _edges_between(centre: Array) -> Array:
     middle = (centre[1:] + centre[:-1]) / 2
     ends = (-90.0, 90.0) if centre[0] < centre[-1] else (90.0, -90.0)
     edges = np.concatenate([ends[:1], middle, ends[1:]])
-    return np.clip(np.column_stack([edges[:-1], edges[1:]]), -90, 90)
+    pairs: Array = np.clip(np.column_stack([edges[:-1], edges[1:]]), -90, 90)
+    return pairs
 
 
 # ----------------------------------------------------------------------------- mass
