@@ -60,5 +60,5 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     "wrong", [{"members": 0}, {"times": 0}, {"rank": 2, "ranks": 2}, {"rank": -1}]
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="members, times|rank"):
+    with pytest.raises(ConfigError, match=r"members, times|rank"):
         SampleOrder(**{"members": 1, "times": 1, **wrong})
