@@ -367,6 +367,38 @@ def test_a_shard_that_went_away_is_named(tmp_path: Path) -> None:
         (path / "ta" / "0.0.0.0.0").unlink()
         with pytest.raises(Damaged, match="was removed after the store was opened"):
             store.batch([(0, 0)])
+    # Opened without it, it is not taken for values that nobody had.
+    with Store.open(path) as store, pytest.raises(Damaged, match=r"ta/0\.0\.0\.0\.0: is not there"):
+        store.batch([(0, 0)])
+
+
+def test_a_small_array_that_went_away_is_named(tmp_path: Path) -> None:
+    path = planet_store(tmp_path / "s.zarr")
+    (path / "lat" / "0").unlink()
+    with Store.open(path) as store, pytest.raises(Damaged, match=r"lat/0: is not there"):
+        store.coordinate("lat")
+
+
+@pytest.mark.parametrize("native", ways())
+def test_runs_without_members_and_fields_without_times(tmp_path: Path, native: bool) -> None:
+    random = np.random.default_rng(4)
+    path = make_store(
+        tmp_path / "s.zarr",
+        {
+            "t": Made(("t",), np.arange(7.0), attrs={"units": "hours since 1850-01-01"}),
+            "pr": Made(("t", "lat", "lon"), random.normal(size=(7, 4, 5)), (3, 4, 5)),
+            "orog": Made(("lat", "lon"), random.normal(size=(4, 5)), (2, 5)),
+            "gmean": Made(("t",), random.normal(size=7), (4,)),
+        },
+    )
+    with Store.open(path, native=native) as store:
+        assert (store.members, store.times, store.time_dim) == (1, 7, "t")
+        assert store.variables == ("pr",)
+        found = store.batch([(0, 6), (0, 2)], ["pr", "orog", "gmean"])
+        for name in ("pr", "gmean"):
+            np.testing.assert_array_equal(found[name], by_zarr(path, name)[[6, 2]])
+        np.testing.assert_array_equal(found["orog"], np.stack([by_zarr(path, "orog")] * 2))
+        np.testing.assert_array_equal(store.coordinate("pr"), by_zarr(path, "pr"))
 
 
 @pytest.mark.parametrize("samples", [[(2, 0)], [(0, 5)], [(-1, 0)], [(0, -1)]])

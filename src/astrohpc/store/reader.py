@@ -8,6 +8,7 @@ no process is started. A store may be used by many threads, after a fork, and ca
 nothing but descriptors, tables of addresses and buffers, which every process makes for itself.
 """
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from astrohpc.store.codec import Damaged
 from astrohpc.store.decode import Crew, Job, Reading
 from astrohpc.store.gather import pieces, tiles
 from astrohpc.store.handles import Spans, open_limit
+from astrohpc.store.journal import read_journal
 from astrohpc.store.plan import MEMBER
 from astrohpc.store.schema import META, read_metadata
 from astrohpc.store.shard_index import CHECKSUM_BYTES, crc32c
@@ -55,7 +57,9 @@ class Store:
             {name: stored_array(name, node, self.time_dim) for name, node in found.items()}
         )
         self.dims: Mapping[str, int] = MappingProxyType(_dims(self.arrays.values()))
-        self._spans = {n: Spans(path, one) for n, one in self.arrays.items() if one.shard}
+        self._spans = {
+            name: Spans(path, one, self._made) for name, one in self.arrays.items() if one.shard
+        }
         self._small: dict[str, NDArray[Any]] = {}
         self._crews: dict[int, Crew] = {}  # by process
 
@@ -233,6 +237,11 @@ class Store:
         """All times of one member, of a box of levels, rows and columns, by the names of the axes."""
         return self.span(member, 0, self.times, variables, missing=missing, box=box)
 
+    @functools.cache  # noqa: B019 - one set a store, and stores are few
+    def _made(self) -> frozenset[str]:
+        """The shards that the conversion made."""
+        return frozenset(read_journal(self.path))
+
     def _array(self, name: str) -> StoredArray:
         if name not in self.arrays:
             raise ConfigError(
@@ -333,8 +342,7 @@ def _read_small(store: Path, one: StoredArray) -> NDArray[Any]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        empty = "" if one.stored.kind == "O" else 0 if one.fill is None else one.fill
-        return np.full(one.shape, empty, one.dtype)
+        raise Damaged(f"{path}: is not there, so the store is not whole; convert again.") from None
     if one.stored.kind == "O":
         return _texts(path, data, one)
     body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
