@@ -156,6 +156,8 @@ def _parse(name: str, content: Mapping[str, Any], time_dim: str | None) -> Store
     if shard is None and any(n > c for n, c in zip(shape, chunk, strict=True)):
         raise _foreign(name, codecs)
     dims = tuple(str(dim) for dim in content.get("dimension_names") or [""] * len(shape))
+    if not len(shape) == len(grid) == len(chunk) == len(dims):
+        raise ValueError("shape, chunks and names of axes differ in length")
     attrs = dict(content.get("attributes", {}))
     member = dims[:1] == (MEMBER,)
     time = time_dim is not None and dims[int(member) : int(member) + 1] == (time_dim,)
