@@ -274,10 +274,10 @@ def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> l
     for array in plan.arrays:
         spec = array.spec
         if array.values is not None and array.values.size:
-            path = store / spec.key((0,) * len(spec.shape))
-            if not path.is_file() or path.read_bytes() != small_chunk(array.values):
+            chunk = store / spec.key((0,) * len(spec.shape))
+            if not chunk.is_file() or chunk.read_bytes() != small_chunk(array.values):
                 wrong.append(
-                    f"{path}: the values of {spec.path} are not those of the sources; {_REMEDY}"
+                    f"{chunk}: the values of {spec.path} are not those of the sources; {_REMEDY}"
                 )
     return wrong
 
