@@ -192,11 +192,17 @@ def _straight(
 
 
 def _mark(values: NDArray[Any], holes: Sequence[Any], mask: NDArray[np.bool_]) -> None:
-    lost = mask.reshape(values.shape)
+    """NaN for what is missing. Mostly that is under mountains, in a few levels; the others are left."""
+    first = len(values) if values.ndim > 2 else 1
+    rows, lost = values.reshape(first, -1), mask.reshape(first, -1)
     for hole in holes:
-        np.equal(values, hole, out=lost)
-        if lost.any():
-            np.copyto(values, np.nan, where=lost)  # three times as quick as an index
+        np.equal(rows, hole, out=lost)
+        where = np.flatnonzero(lost.any(axis=1))
+        if 2 * len(where) > first:
+            np.copyto(rows, np.nan, where=lost)
+            continue
+        for row in where.tolist():
+            np.copyto(rows[row], np.nan, where=lost[row])
 
 
 def _in_part(
@@ -258,10 +264,11 @@ def _fetching(
 ) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
     """Open files of these pieces, and which of them each piece is in; 0 where it is in none."""
     there = table[which, 0] >= 0
-    needed, number = np.unique(reading.pieces.shards[which[there]], return_inverse=True)
-    numbers = np.zeros(len(which), np.int64)
-    numbers[there] = number
-    with reading.files.hold(reading.spans.array, needed.tolist()) as files:
+    shards = reading.pieces.shards[which]
+    first = there.copy()  # of its shard: they are in order
+    first[1:] &= (shards[1:] != shards[:-1]) | ~there[:-1]
+    numbers = np.maximum(np.cumsum(first) - 1, 0)
+    with reading.files.hold(reading.spans.array, shards[first].tolist()) as files:
         yield files, numbers
 
 
