@@ -25,7 +25,7 @@ from astrohpc.store.handles import OpenShards, Spans, damaged
 from astrohpc.store.shard import WIDTHS, Worker
 
 # What is decoded before it is looked at again: it must still be in the cache then.
-_AT_ONCE_BYTES = 2**20
+_AT_ONCE_BYTES = 2**22
 _LEAST_PART_BYTES = 2**18  # a part below this is not worth a thread
 
 Job = Callable[["Hand"], None]
@@ -186,23 +186,17 @@ def _straight(
                 fill,
             )
             if marks:
-                mask = hand.room(array.chunk_values, np.dtype(bool))
-                for row in rows.tolist():
-                    _mark(target[row][tile.target], array.holes, mask)
+                flat = target.reshape(len(target), -1)  # a view: each row is in one piece
+                for hole in array.holes:
+                    _marker()(flat, rows, tile.start, array.chunk_values, hole)
 
 
-def _mark(values: NDArray[Any], holes: Sequence[Any], mask: NDArray[np.bool_]) -> None:
-    """NaN for what is missing. Mostly that is under mountains, in a few levels; the others are left."""
-    first = len(values) if values.ndim > 2 else 1
-    rows, lost = values.reshape(first, -1), mask.reshape(first, -1)
-    for hole in holes:
-        np.equal(rows, hole, out=lost)
-        where = np.flatnonzero(lost.any(axis=1))
-        if 2 * len(where) > first:
-            np.copyto(rows, np.nan, where=lost)
-            continue
-        for row in where.tolist():
-            np.copyto(rows[row], np.nan, where=lost[row])
+def _marker() -> Callable[..., None]:
+    """The compiled loop; only who asks for NaN waits for its loading (half a second, once)."""
+    from astrohpc.kernels.marks import mark  # noqa: PLC0415
+
+    found: Callable[..., None] = mark
+    return found
 
 
 def _in_part(
