@@ -24,8 +24,9 @@ from astrohpc.store.gather import Pieces
 from astrohpc.store.handles import OpenShards, Spans, damaged
 from astrohpc.store.shard import WIDTHS, Worker
 
-# What is decoded before it is looked at again: it must still be in the cache then.
-_AT_ONCE_BYTES = 2**22
+_AT_ONCE_BYTES = (
+    2**20
+)  # decoded into a thread's own memory before it is copied: it is in the cache then
 _LEAST_PART_BYTES = 2**18  # a part below this is not worth a thread
 
 Job = Callable[["Hand"], None]
@@ -163,32 +164,25 @@ def _cuts(shards: NDArray[np.int64], parts: int, limit: int) -> list[int]:
 def _straight(
     hand: Hand, reading: Reading, table: NDArray[np.int64], which: NDArray[np.int64]
 ) -> None:
-    """Decode chunks to where they belong; what is missing is marked while it is in the cache."""
+    """Decode chunks to where they belong, and mark there what is missing."""
     array, target, tile = reading.spans.array, reading.target, reading.pieces.tile
-    marks = reading.mean and bool(array.holes) and array.meant.kind == "f"
-    each = len(which)
-    if marks:
-        each = max(1, _AT_ONCE_BYTES // (array.chunk_values * array.stored.itemsize))
-    fill = np.nan if reading.mean and array.meant.kind == "f" else array.fill
-    first = target.ctypes.data + tile.start * target.dtype.itemsize
+    marks = reading.mean and array.meant.kind == "f"
+    rows = reading.pieces.rows[which]
     with _fetching(reading, table, which) as (files, numbers):
-        for begin in range(0, len(which), each):
-            few = which[begin : begin + each]
-            rows = reading.pieces.rows[few]
-            _decode(
-                hand,
-                reading,
-                files,
-                np.column_stack([numbers[begin : begin + each], table[few]]),
-                few,
-                first + rows * target.strides[0],
-                lambda i, rows=rows: target[rows[i]][tile.target],  # type: ignore[misc]
-                fill,
-            )
-            if marks:
-                flat = target.reshape(len(target), -1)  # a view: each row is in one piece
-                for hole in array.holes:
-                    _marker()(flat, rows, tile.start, array.chunk_values, hole)
+        _decode(
+            hand,
+            reading,
+            files,
+            np.column_stack([numbers, table[which]]),
+            which,
+            target.ctypes.data + tile.start * target.itemsize + rows * target.strides[0],
+            lambda i: target[rows[i]][tile.target],
+            np.nan if marks else array.fill,
+        )
+    if marks and array.holes:
+        flat = target.reshape(len(target), -1)  # a view: each row is in one piece
+        for hole in array.holes:
+            _marker()(flat, rows, tile.start, array.chunk_values, hole)
 
 
 def _marker() -> Callable[..., None]:

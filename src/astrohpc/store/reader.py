@@ -358,7 +358,7 @@ def _read_small(store: Path, one: StoredArray) -> NDArray[Any]:
     if len(body) != count * one.stored.itemsize or checksum != crc32c(body).to_bytes(4, "little"):
         raise Damaged(f"{path}: does not have its checksum, so it is damaged; convert again.")
     values = np.frombuffer(body, one.stored).reshape(one.chunk)
-    cut: NDArray[Any] = values[tuple(map(slice, one.shape))].astype(one.dtype)
+    cut = np.array(values[tuple(map(slice, one.shape))], one.dtype)
     cut.flags.writeable = False
     return cut
 
