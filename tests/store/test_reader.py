@@ -388,6 +388,7 @@ def test_runs_without_members_and_fields_without_times(tmp_path: Path, native: b
             "t": Made(("t",), np.arange(7.0), attrs={"units": "hours since 1850-01-01"}),
             "pr": Made(("t", "lat", "lon"), random.normal(size=(7, 4, 5)), (3, 4, 5)),
             "orog": Made(("lat", "lon"), random.normal(size=(4, 5)), (2, 5)),
+            "crs": Made((), np.array(3, "i4")),
             "gmean": Made(("t",), random.normal(size=7), (4,)),
         },
     )
@@ -399,6 +400,7 @@ def test_runs_without_members_and_fields_without_times(tmp_path: Path, native: b
             np.testing.assert_array_equal(found[name], by_zarr(path, name)[[6, 2]])
         np.testing.assert_array_equal(found["orog"], np.stack([by_zarr(path, "orog")] * 2))
         np.testing.assert_array_equal(store.coordinate("pr"), by_zarr(path, "pr"))
+        assert (store.coordinate("crs"), store.batch([(0, 0)], ["crs"])["crs"].tolist()) == (3, [3])
 
 
 @pytest.mark.parametrize("samples", [[(2, 0)], [(0, 5)], [(-1, 0)], [(0, -1)]])

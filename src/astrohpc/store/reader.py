@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from astrohpc.errors import ConfigError
 from astrohpc.store.codec import Damaged
 from astrohpc.store.decode import Crew, Job, Reading
-from astrohpc.store.gather import pieces, tiles
+from astrohpc.store.gather import Tile, pieces, tiles
 from astrohpc.store.handles import Spans, open_limit
 from astrohpc.store.journal import read_journal
 from astrohpc.store.plan import MEMBER
@@ -60,6 +60,7 @@ class Store:
         self._spans = {
             name: Spans(path, one, self._made) for name, one in self.arrays.items() if one.shard
         }
+        self._tiles: dict[str, list[Tile]] = {}  # of whole samples, which are read most
         self._small: dict[str, NDArray[Any]] = {}
         self._crews: dict[int, Crew] = {}  # by process
 
@@ -201,7 +202,10 @@ class Store:
                 continue
             if not target.size:
                 continue
-            for tile in tiles(one, picks):
+            whole = levels is None and box is None
+            if whole and name not in self._tiles:
+                self._tiles[name] = tiles(one, picks)
+            for tile in self._tiles[name] if whole else tiles(one, picks):
                 reading = Reading(
                     self._spans[name], crew.files, pieces(one, tile, rows), target, missing == "nan"
                 )
@@ -253,8 +257,9 @@ class Store:
         """Refuse samples that the array does not have."""
         axes = [(0, "member", one.member), (1, "time", one.time)]
         for (column, what, _), most in zip([a for a in axes if a[2]], one.shape, strict=False):
-            wrong = rows[(rows[:, column] < 0) | (rows[:, column] >= most), column]
-            if wrong.size:
+            index = rows[:, column]
+            if index.size and not 0 <= index.min() <= index.max() < most:
+                wrong = index[(index < 0) | (index >= most)]
                 raise ConfigError(
                     f"samples: {what} {wrong[0]} of {one.name} is not in {self.path}, which has 0 to "
                     f"{most - 1}."
@@ -293,6 +298,9 @@ def _picks(one: StoredArray, levels: Levels, box: Mapping[str, slice]) -> list[N
     found = []
     for axis in range(one.lead, len(one.shape)):
         whole = np.arange(one.shape[axis])
+        if levels is None and not box:
+            found.append(whole)
+            continue
         wanted: Any = box.get(one.dims[axis], slice(None))
         if axis == one.vertical and levels is not None:
             wanted = levels if isinstance(levels, slice) else np.asarray(levels, np.int64)
@@ -350,7 +358,7 @@ def _read_small(store: Path, one: StoredArray) -> NDArray[Any]:
     if len(body) != count * one.stored.itemsize or checksum != crc32c(body).to_bytes(4, "little"):
         raise Damaged(f"{path}: does not have its checksum, so it is damaged; convert again.")
     values = np.frombuffer(body, one.stored).reshape(one.chunk)
-    cut: NDArray[Any] = values[tuple(map(slice, one.shape))].astype(one.dtype)
+    cut = np.array(values[tuple(map(slice, one.shape))], one.dtype)
     cut.flags.writeable = False
     return cut
 

@@ -43,6 +43,11 @@ class StoredArray:
     time: bool
     vertical: int | None
 
+    @cached_property
+    def chunk_values(self) -> int:
+        """How many values an inner chunk has."""
+        return math.prod(self.chunk)
+
     @property
     def lead(self) -> int:
         """How many axes come before those of a sample."""

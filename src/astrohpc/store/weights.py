@@ -16,6 +16,7 @@ from astrohpc.store.reader import Store
 from astrohpc.store.stored import StoredArray
 
 Array = NDArray[np.float64]
+_AREAS = ("cell_area", "areacella", "axyp")  # ours, CMIP's and ModelE's
 _TYPICAL_ROWS = 8  # samples of surface pressure that say what a usual layer's mass is
 
 
@@ -95,8 +96,7 @@ def _area(
     """Areas [k, cell] as shares of their mean, and what they are made of; ones where nobody knows."""
     for name, one in store.arrays.items():
         own = one.dims[one.member :]
-        is_area = one.attrs.get("standard_name") == "cell_area" or name == "cell_area"
-        if is_area and own and not one.time and set(own) <= set(cells):
+        if _is_area(name, one) and own and not one.time and set(own) <= set(cells):
             values = one.meaning(store.coordinate(name)).astype(np.float64)
             return _spread(values, one.member, own, cells, sizes), (name,)
     found = _latitude(store, cells)
@@ -105,6 +105,10 @@ def _area(
     name, bands, made_of = found
     area, dims = bands, (name,)
     return _spread(area, False, dims, cells, sizes), made_of
+
+
+def _is_area(name: str, one: StoredArray) -> bool:
+    return one.attrs.get("standard_name") == "cell_area" or name in _AREAS
 
 
 def _spread(
@@ -207,9 +211,5 @@ def is_weight(store: Store, name: str) -> bool:
     """Whether an array describes axes, bounds or cells, and is no quantity of its own."""
     one = store.arrays[name]
     described = {str(a.attrs.get("bounds", "")) for a in store.arrays.values()}
-    helpers = {MEMBER, *store.dims, *described, "ap", "b", "cell_area"}
-    return (
-        name in helpers
-        or name.endswith(("_bnds", "_of_member"))
-        or one.attrs.get("standard_name") == "cell_area"
-    )
+    helpers = {MEMBER, *store.dims, *described, "ap", "b"}
+    return name in helpers or name.endswith(("_bnds", "_of_member")) or _is_area(name, one)
