@@ -34,6 +34,13 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="of each rank")
     parser.add_argument("--memory-mib", type=int, help="of each rank")
     parser.add_argument(
+        "--no-statistics",
+        dest="statistics",
+        action="store_false",
+        default=None,
+        help="do not read the store once more for means and quantiles",
+    )
+    parser.add_argument(
         "--verify", action="store_true", help="hold a store that is there against its sources"
     )
     arguments = parser.parse_args()
@@ -60,6 +67,7 @@ def run(
     from astrohpc.errors import ConfigError  # noqa: PLC0415
     from astrohpc.files import readable_failures  # noqa: PLC0415
     from astrohpc.store.convert import convert  # noqa: PLC0415
+    from astrohpc.store.convert import cores as threads_of  # noqa: PLC0415
     from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
     from astrohpc.store.report import conclusion, exit_code, verified  # noqa: PLC0415
     from astrohpc.store.verify import as_made  # noqa: PLC0415
@@ -88,6 +96,10 @@ def run(
             else:
                 report = convert(request, ranks, clock, stop, say)
                 lines, code = (list(conclusion(report)), exit_code(report)) if report else ([], 0)
+                if request.settings.statistics and not ranks.share(report and report.stopped):
+                    from astrohpc.store.statistics import compute  # noqa: PLC0415 - numba
+
+                    compute(request.target, ranks, threads_of(request, ranks), stop, say)
     except ConfigError as error:
         say(f"error: {error}")
         if ranks.size > 1:
@@ -119,7 +131,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
     settings = build(StoreSettings, written, "store")
     given = {
         name: getattr(arguments, name)
-        for name in ("codec", "members", "threads", "memory_mib")
+        for name in ("codec", "members", "threads", "memory_mib", "statistics")
         if getattr(arguments, name) is not None
     }
     return build(StoreSettings, {**dataclasses.asdict(settings), **given}, "store")

@@ -27,12 +27,11 @@ from astrohpc.store.journal import FOLDER, Done, read_journal, read_record
 from astrohpc.store.layout import MIB, Axes, choose_shard
 from astrohpc.store.ranks import Ranks
 from astrohpc.store.reader import Store
-from astrohpc.store.schema import read_metadata, write_metadata
+from astrohpc.store.schema import RANGE, read_metadata, write_metadata
 from astrohpc.store.stored import StoredArray
 from astrohpc.store.weights import Weighting, cell_dims, is_weight, weighting
 
 FILE = "statistics.json"
-RANGE = "actual_range"
 _VERSION = 1
 _BOX_BYTES, _TASK_BYTES = 4 * MIB, 64 * MIB  # decoded at once, and by one task
 

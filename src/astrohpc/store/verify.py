@@ -31,7 +31,7 @@ from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress
 from astrohpc.store.ranks import Ranks
-from astrohpc.store.schema import META, read_metadata
+from astrohpc.store.schema import RANGE, META, read_metadata
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
@@ -261,7 +261,7 @@ def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> l
     wrong = []
     nodes = json.loads(json.dumps(nodes))
     for path, wanted in nodes.items():
-        found = read_metadata(store / path)
+        found = _without_range(read_metadata(store / path))
         if found is None:
             wrong.append(f"{store / path}: its metadata are missing or broken; {_REMEDY}")
         elif found != wanted:
@@ -269,7 +269,7 @@ def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> l
     root = (read_metadata(store) or {}).get("consolidated_metadata")
     if root is None:
         wrong.append(f"{store}: its conversion did not come to its end; {_REMEDY}")
-    elif root.get("metadata") != nodes:
+    elif {path: _without_range(node) for path, node in root.get("metadata", {}).items()} != nodes:
         wrong.append(f"{store / META}: is not what the arrays themselves say; {_REMEDY}")
     for array in plan.arrays:
         spec = array.spec
@@ -280,6 +280,14 @@ def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> l
                     f"{chunk}: the values of {spec.path} are not those of the sources; {_REMEDY}"
                 )
     return wrong
+
+
+def _without_range(node: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Metadata without what statistics added to them."""
+    if node is None or RANGE not in node.get("attributes", {}):
+        return node
+    kept = {name: value for name, value in node["attributes"].items() if name != RANGE}
+    return {**node, "attributes": kept}
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
