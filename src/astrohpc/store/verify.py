@@ -31,7 +31,7 @@ from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress
 from astrohpc.store.ranks import Ranks
-from astrohpc.store.schema import RANGE, META, read_metadata
+from astrohpc.store.schema import META, RANGE, read_metadata
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
