@@ -2,15 +2,13 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
-from astrohpc.files import canonical_json, exclusive, write_atomic
+from astrohpc.files import canonical_json, write_atomic
 from astrohpc.store.agree import Refusal
 from astrohpc.store.crew import share_out
 from astrohpc.store.journal import (
@@ -23,31 +21,18 @@ from astrohpc.store.journal import (
     stands,
 )
 from astrohpc.store.look import Look, look
-from astrohpc.store.members import MemberFiles
 from astrohpc.store.metadata import write_after, write_before
 from astrohpc.store.plan import Plan
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress, cpu_s, peak_memory_bytes
 from astrohpc.store.ranks import Alone, Ranks
 from astrohpc.store.rounding import Losses
-from astrohpc.store.schema import META
-from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shards import Maker
 from astrohpc.store.source import BadSource
-from astrohpc.store.tasks import Task, make_tasks
+from astrohpc.store.target import ABOUT, Request, held
+from astrohpc.store.tasks import Task, make_tasks, parts_of
 
-LOCK, ABOUT, REPORT = "lock", "store.json", "report.json"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be converted, and into what."""
-
-    members: tuple[MemberFiles, ...]
-    target: Path
-    settings: StoreSettings
-    identity: str  # of the sweep or the folder: another one's store is not written into
-    about: Mapping[str, Any] = field(default_factory=dict)  # for the root's attributes
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ def convert(
     """Convert; the report at rank 0, None at the others."""
     began = clock.now()
     threads = cores(request, ranks)
-    with _held(request, ranks) as found:
+    with held(request, ranks, request.settings.shard_bytes(threads)) as found:
         problem = ranks.share(found)
         if problem:
             raise ConfigError(problem)
@@ -134,85 +119,6 @@ def cores(request: Request, ranks: Ranks) -> int:
 
 
 # ----------------------------------------------------------------------------- before
-@contextmanager
-def _held(request: Request, ranks: Ranks) -> Iterator[str]:
-    """Hold the target, at rank 0; yields a sentence where that cannot be."""
-    if ranks.rank != 0:
-        yield ""
-        return
-    target = request.target
-    with ExitStack() as stack:
-        try:
-            problem = _own(request)
-            if not problem:
-                (target / FOLDER).mkdir(parents=True, exist_ok=True)
-                if not stack.enter_context(exclusive(target / FOLDER / LOCK)):
-                    problem = f"{target}: another conversion writes to it; wait until that is over."
-                else:
-                    _mark(request, ranks)
-        except OSError as error:
-            problem = (
-                f"{target}: cannot be written ({error.strerror}); choose another target or free it."
-            )
-        except ConfigError as error:
-            problem = str(error)
-        yield problem
-
-
-def _own(request: Request) -> str:
-    """Whether the target is ours to write: new, empty, or a store of the same sources and settings."""
-    target = request.target
-    if not target.exists():
-        return ""
-    if not target.is_dir():
-        return f"{target}: is a file, not a folder; choose another target."
-    about = _made_before(target)
-    if about is None:
-        others = [path for path in target.iterdir() if path.name != FOLDER]
-        return (
-            f"{target}: holds something that is no store of ours ({others[0].name}); choose another target."
-            if others
-            else ""
-        )
-    if about.get("identity") != request.identity:
-        return f"{target}: is the store of {about.get('title', 'something else')}; choose another target."
-    made = about.get("settings")
-    for name, value in _settings(request).items():
-        if isinstance(made, Mapping) and made.get(name) != value:
-            return (
-                f"store.{name}: {target} was made with {made.get(name)!r}, and now it is {value!r}; choose "
-                "another target, or remove that store."
-            )
-    return ""
-
-
-def _made_before(target: Path) -> Mapping[str, Any] | None:
-    """How the store was made that stands there; an attempt that was refused has left none."""
-    about = read_record(target, ABOUT)
-    return about if any(path.name != FOLDER for path in target.iterdir()) else None
-
-
-def _settings(request: Request) -> dict[str, Any]:
-    plain = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in request.settings.decides().items()
-    }
-    return {name: dict(v) if isinstance(v, Mapping) else v for name, v in plain.items()}
-
-
-def _mark(request: Request, ranks: Ranks) -> None:
-    """Write down whose store it is. Its shards keep the size that they had first, whoever goes on."""
-    before = _made_before(request.target) or {}
-    about = {
-        "identity": request.identity,
-        "title": request.about.get("title", request.identity),
-        "settings": _settings(request),
-        "shard_bytes": before.get("shard_bytes")
-        or request.settings.shard_bytes(cores(request, ranks)),
-    }
-    write_atomic(request.target / FOLDER / ABOUT, canonical_json(about))
-
-
 def look_at_all(
     request: Request, ranks: Ranks, say: Callable[[str], None]
 ) -> dict[str, Look | Refusal] | None:
@@ -302,18 +208,19 @@ def _make_all(
     journal = Journal(request.target, ranks.rank)
     refused: list[Refusal] = []
 
-    def labour(maker: Maker, number: int) -> Done | Refusal:
+    def labour(maker: Maker, number: int) -> tuple[Done | None, list[Refusal]]:
         task = work.tasks[number]
         try:
-            return maker.make(task)
+            made = maker.make(task)
         except BadSource as error:
-            return _refusal(work.plan, task, str(error))
+            return None, [_refusal(work.plan, task, str(error))]
+        return made.done, [_refusal(work.plan, task, one) for one in made.refused]
 
-    def note(number: int, made: Done | Refusal) -> None:
-        if isinstance(made, Done):
-            journal.note(made)
-        else:
-            refused.append(made)
+    def note(number: int, made: tuple[Done | None, list[Refusal]]) -> None:
+        done, missing = made
+        if done is not None and not missing:  # one in which something is missing is made again
+            journal.note(done)
+        refused.extend(missing)
         progress.at(work.done_bytes + ranks.add(work.tasks[number].nbytes))
 
     try:
@@ -327,14 +234,22 @@ def _make_all(
     return refused, stopped, bool(makers[0].worker.native)
 
 
-def _refusal(plan: Plan, task: Task, reason: str) -> Refusal:
-    from astrohpc.store.values import paths_of  # noqa: PLC0415 - only on this way
-
+def _refusal(plan: Plan, task: Task, sentence: str) -> Refusal:
     array = plan.arrays[task.array]
-    path = next(
-        (str(p) for p in paths_of(plan, array, task.index) if reason.startswith(str(p))), ""
+    pieces = {
+        plan.looks[part.piece.source].source.path: part.piece
+        for part in parts_of(array, task.index)
+    }
+    path, name = next(
+        (
+            (str(p), piece.variable.path)
+            for p, piece in pieces.items()
+            if sentence.startswith(f"{p}: ")
+        ),
+        ("", array.spec.path),
     )
-    return Refusal(path, array.spec.path, reason.removeprefix(f"{path}: "))
+    reason = sentence.removeprefix(f"{path}: ").removeprefix(f"{name}: ")
+    return Refusal(path, name, reason)
 
 
 def _fatal(error: OSError) -> Exception:
@@ -404,8 +319,3 @@ def losses_of(done: Iterable[Done]) -> dict[str, Losses]:
     for one in done:
         found[one.path] = found.get(one.path, Losses()).joined(one.losses)
     return found
-
-
-def is_store(path: Path) -> bool:
-    """Whether a store of ours is there."""
-    return (path / META).is_file() and (path / FOLDER / ABOUT).is_file()

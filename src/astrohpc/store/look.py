@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.files import size
 from astrohpc.store.library import as_text, open_library
 from astrohpc.store.scan import scan
 from astrohpc.store.source import Source, Variable
@@ -17,6 +18,9 @@ from astrohpc.store.source import Source, Variable
 _KNOWN_BYTES = 64 * 1024  # a variable up to this size is read at once
 _AXIS_BYTES = 16 * 2**20  # an axis or a text up to this one
 _DIGEST_BYTES = 256 * 2**20  # what has no time is compared between files up to this one
+_TEXT_BYTES = 256 * 2**20  # all of a text is read at once
+_UNWRITTEN_BYTES = 2**30  # so much may be declared and never written
+_DENSEST = 2000  # deflate makes at most 1032 bytes of one
 SINCE = re.compile(r"\bsince\b", re.IGNORECASE)
 
 
@@ -37,7 +41,7 @@ class Look:
 
 def look(path: Path) -> Look:
     """Read headers and small values; BadSource where the file is not what it claims to be."""
-    source = scan(path)
+    source = _believable(scan(path))
     time_dim = find_time(source)
     bounds = {str(v.attrs["bounds"]) for v in source.variables if "bounds" in v.attrs}
     known: dict[str, NDArray[Any]] = {}
@@ -53,6 +57,29 @@ def look(path: Path) -> Look:
                 values = np.ascontiguousarray(library.read(variable, whole))
                 digests[variable.path] = hashlib.sha256(values.tobytes()).hexdigest()[:40]
     return Look(source, time_dim, known, digests)
+
+
+def _believable(source: Source) -> Source:
+    """Without what a few bytes of header declare and nothing could hold."""
+    refused = {v.path: reason for v in source.variables if (reason := _too_large(v, source.bytes))}
+    if not refused:
+        return source
+    return replace(
+        source,
+        variables=tuple(v for v in source.variables if v.path not in refused),
+        unstorable={**source.unstorable, **refused},
+    )
+
+
+def _too_large(variable: Variable, file_bytes: int) -> str:
+    if variable.nbytes > max(_UNWRITTEN_BYTES, _DENSEST * file_bytes):
+        return (
+            f"declares {size(variable.nbytes)} of values in a file of {size(file_bytes)}, which cannot "
+            "hold them; mend the file, or leave the variable out with without"
+        )
+    if variable.dtype.kind in "SO" and variable.nbytes > _TEXT_BYTES:
+        return f"is {size(variable.nbytes)} of text, and {size(_TEXT_BYTES)} can be stored; leave it out"
+    return ""
 
 
 def _read_now(variable: Variable, timed: bool, bounds: set[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from astrohpc.errors import ConfigError
 from astrohpc.store.draft import Draft
+from astrohpc.store.journal import FOLDER
 from astrohpc.store.plan import MEMBER
 from astrohpc.store.source import Variable
 
@@ -71,6 +72,8 @@ def _needs(draft: Draft, path: str) -> set[str]:
 def unfit_for_store(draft: Draft, variable: Variable) -> str:
     """Why the store cannot hold a variable under its name or with its axes, empty if it can."""
     name = name_of(draft, variable.path)
+    if name.split("/")[0] == FOLDER:
+        return "has the name of the folder in which the store keeps its own files; rename it"
     if any(len(part.encode(errors="surrogateescape")) > _LONGEST for part in name.split("/")):
         return f"its name is longer than the {_LONGEST} bytes that a folder's may have; rename it"
     if draft.stacked and name == MEMBER:

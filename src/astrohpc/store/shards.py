@@ -3,9 +3,11 @@
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astrohpc.store.journal import Done
+from astrohpc.store.missing import needed_fill
 from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.rounding import Losses
 from astrohpc.store.scan import changed
@@ -18,6 +20,24 @@ _OPEN = 64  # file descriptors that a thread keeps, beyond those of one shard
 TEMPORARY = ".part"
 
 
+@dataclass(frozen=True)
+class Made:
+    """A shard, and in sentences what is missing in it although a file should have it."""
+
+    done: Done
+    refused: tuple[str, ...]
+
+
+def _without(array: PlannedArray, source: int) -> PlannedArray:
+    """The array as if a file had nothing of it; what it should have had is missing, and said so."""
+    fill, attrs = needed_fill(array.spec.dtype, array.spec.fill, dict(array.spec.attrs))
+    return replace(
+        array,
+        spec=replace(array.spec, fill=fill, attrs=attrs),
+        pieces=tuple(piece for piece in array.pieces if piece.source != source),
+    )
+
+
 class Maker:
     """What one thread needs to make shards."""
 
@@ -27,9 +47,28 @@ class Maker:
         self.readers = Readers(plan)
         self._files: OrderedDict[Path, int] = OrderedDict()
 
-    def make(self, task: Task) -> Done:
-        """Write the task's shard; BadSource where its sources cannot give it."""
+    def make(self, task: Task) -> Made:
+        """Write the task's shard, without the files that cannot give their part of it.
+
+        BadSource where none of them can.
+        """
         array = self.plan.arrays[task.array]
+        refused: dict[int, str] = {}
+        while True:
+            try:
+                return Made(self._make(task, array), tuple(refused.values()))
+            except BadSource as error:
+                sources = {part.piece.source for part in parts_of(array, task.index)}
+                bad = next((i for i in sources if self._is_of(i, error)), None)
+                if bad is None or sources == {bad}:
+                    raise
+                refused[bad] = str(error)
+                array = _without(array, bad)
+
+    def _is_of(self, source: int, error: BadSource) -> bool:
+        return str(error).startswith(f"{self.plan.looks[source].source.path}: ")
+
+    def _make(self, task: Task, array: PlannedArray) -> Done:
         key = array.spec.key(task.index)
         target = self.store / key
         temporary = target.with_name(f".{target.name}.{self.name}{TEMPORARY}")
@@ -41,6 +80,9 @@ class Maker:
                 written, losses = self._values(temporary, array, task.index)
             self._unchanged(array, task.index)
             temporary.replace(target)
+        except BadSource:
+            self._unchanged(array, task.index)  # that is then the reason of all else
+            raise
         finally:
             temporary.unlink(missing_ok=True)
         return Done(
@@ -86,10 +128,12 @@ class Maker:
     def _unchanged(self, array: PlannedArray, index: Sequence[int]) -> None:
         for part in parts_of(array, index):
             source = self.plan.looks[part.piece.source].source
+            where = f"{source.path}: {part.piece.variable.path}"
+            if not source.path.exists():
+                raise BadSource(f"{where}: is gone since its header was read; put the file back")
             if changed(source):
                 raise BadSource(
-                    f"{source.path}: {part.piece.variable.path}: changed while it was read; convert again "
-                    "when nothing writes to it"
+                    f"{where}: changed while it was read; convert again when nothing writes to it"
                 )
 
     def _open(self, paths: Sequence[Path]) -> list[int]:
@@ -100,7 +144,12 @@ class Maker:
             os.close(self._files.pop(path))
         for path in paths:
             if path not in self._files:
-                self._files[path] = os.open(path, os.O_RDONLY)
+                try:
+                    self._files[path] = os.open(path, os.O_RDONLY)
+                except OSError as error:
+                    raise BadSource(
+                        f"{path}: cannot be read ({error.strerror}); mend its rights or leave it out"
+                    ) from error
             self._files.move_to_end(path)
         return [self._files[path] for path in paths]
 

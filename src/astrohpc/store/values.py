@@ -3,7 +3,6 @@
 import contextlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,13 @@ class Readers:
             library = stack.enter_context(open_library(self._plan.looks[source].source))
             self._open[source] = (stack, library)
         self._open.move_to_end(source)
-        values: NDArray[Any] = self._open[source][1].read(variable, selection)
+        try:
+            values: NDArray[Any] = self._open[source][1].read(variable, selection)
+        except OSError as error:
+            raise BadSource(
+                f"{self._plan.looks[source].source.path}: {variable.path}: cannot be read "
+                f"({error.strerror or error}); fetch the file again or leave it out"
+            ) from error
         return values
 
     def name(self, part: Part) -> str:
@@ -146,10 +151,3 @@ def _with_gaps(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
         np.isnan(floating) if values.dtype.kind != variable.dtype.kind else gaps(values, variable)
     )
     return np.where(missing, np.array(np.nan, kind), floating) if missing.any() else floating
-
-
-def paths_of(plan: Plan, array: PlannedArray, index: Sequence[int]) -> list[Path]:
-    """The files that a shard is made of."""
-    return list(
-        dict.fromkeys(plan.looks[p.piece.source].source.path for p in parts_of(array, index))
-    )

@@ -23,7 +23,7 @@ from astrohpc.files import exclusive
 from astrohpc.settings import build
 from astrohpc.store.agree import Refusal
 from astrohpc.store.codec import Damaged
-from astrohpc.store.convert import ABOUT, LOCK, Request, cores, is_store, look_at_all, losses_of
+from astrohpc.store.convert import cores, look_at_all, losses_of
 from astrohpc.store.crew import share_out
 from astrohpc.store.journal import FOLDER, Done, merge_journals, read_journal, read_record
 from astrohpc.store.metadata import nodes_of, small_chunk
@@ -36,6 +36,7 @@ from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
 from astrohpc.store.source import BadSource
+from astrohpc.store.target import ABOUT, LOCK, Request, is_store
 from astrohpc.store.tasks import Direct, Task, box, direct, make_tasks
 from astrohpc.store.values import Readers, shard_values
 
@@ -241,9 +242,11 @@ def verify(
         for task in tasks
         if plan.arrays[task.array].spec.key(task.index) not in noted
     }
-    nodes = nodes_of(plan, gaps=gaps, losses=losses_of(noted.values()))
+    losses = losses_of(noted.values())
+    # An array with gaps says so, unless the journal that would tell of them was lost.
+    either = [nodes_of(plan, gaps=one, losses=losses) for one in ((), gaps)]
     _strike(request.target, noted, {key for key, _ in shards})
-    wrong = [*_metadata(request.target, plan, nodes), *(text for _, text in shards), *orphans]
+    wrong = [*_metadata(request.target, plan, either), *(text for _, text in shards), *orphans]
     return Verdict(len(results), sum(count for _, count, _ in results), tuple(wrong), plan.refused)
 
 
@@ -256,16 +259,16 @@ def _strike(store: Path, noted: Mapping[str, Done], keys: Set[str]) -> None:
             merge_journals(store, [done for key, done in noted.items() if key not in keys])
 
 
-def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> list[str]:
+def _metadata(store: Path, plan: Plan, either: Sequence[Mapping[str, dict[str, Any]]]) -> list[str]:
     """Arrays whose metadata or known values are not what the sources say."""
     wrong = []
-    nodes = json.loads(json.dumps(nodes))
-    for path, wanted in nodes.items():
-        found = _without_range(read_metadata(store / path))
+    nodes = {path: _without_range(read_metadata(store / path)) for path in either[0]}
+    for path, found in nodes.items():
+        wanted = [json.loads(json.dumps(one[path])) for one in either]
         if found is None:
             wrong.append(f"{store / path}: its metadata are missing or broken; {_REMEDY}")
-        elif found != wanted:
-            wrong.append(f"{store / path}: its {_differing(found, wanted)}; {_REMEDY}")
+        elif found not in wanted:
+            wrong.append(f"{store / path}: its {_differing(found, wanted[-1])}; {_REMEDY}")
     root = (read_metadata(store) or {}).get("consolidated_metadata")
     if root is None:
         wrong.append(f"{store}: its conversion did not come to its end; {_REMEDY}")

@@ -6,9 +6,9 @@ from pathlib import Path
 from astrohpc.engines.record import CLIMATE
 from astrohpc.errors import ConfigError
 from astrohpc.outcome import Outcome
-from astrohpc.store.convert import Request
 from astrohpc.store.members import MemberFiles, find_members
 from astrohpc.store.settings import StoreSettings
+from astrohpc.store.target import Request
 from astrohpc.sweep import provenance
 from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.members import read_table
