@@ -77,13 +77,31 @@ def test_means_are_weighted_by_the_area_between_latitudes(tmp_path: Path, codec:
 
 
 def test_bounds_of_latitude_and_areas_of_cells_come_first(tmp_path: Path) -> None:
-    edges = np.array([[-90, -60], [-60, 0], [0, 10], [10, 90]], "f8")
+    edges = np.array([[-90, -60], [-60, 0], [0, 30], [30, 90]], "f8")
     area = np.random.default_rng(3).uniform(1, 2, (4, 6))
     with_bounds = planet_store(tmp_path / "b.zarr", lat_bnds=Made(("lat", "nv"), edges))
     shares = np.diff(np.sin(np.deg2rad(edges)), axis=1)
     assert_same(computed(with_bounds)["tas"], expected(meant(with_bounds, "tas"), shares))
     with_area = planet_store(tmp_path / "a.zarr", cell_area=Made(("lat", "lon"), area))
     assert_same(computed(with_area)["tas"], expected(meant(with_area, "tas"), area))
+
+
+def test_bounds_that_nobody_filled_in_are_not_believed(tmp_path: Path) -> None:
+    path = planet_store(tmp_path / "s.zarr", lat_bnds=Made(("lat", "nv"), np.zeros((4, 2))))
+    assert_same(computed(path)["tas"], expected(meant(path, "tas"), BANDS[:, None]))
+
+
+def test_a_part_of_the_globe_does_not_reach_to_the_poles(tmp_path: Path) -> None:
+    values = np.random.default_rng(6).normal(size=(1, 4, 3, 2))
+    path = make_store(
+        tmp_path / "s.zarr",
+        {
+            "lat": Made(("lat",), np.array([50.0, 40.0, 30.0]), attrs={"units": "degrees_north"}),
+            "x": Made(("member", "time", "lat", "lon"), values, (1, 1, 3, 2)),
+        },
+    )
+    shares = -np.diff(np.sin(np.deg2rad([55, 45, 35, 25])))[:, None]
+    assert_same(computed(path)["x"], expected(values, shares))
 
 
 @pytest.mark.parametrize("by_member", [False, True])

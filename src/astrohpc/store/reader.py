@@ -58,7 +58,9 @@ class Store:
         )
         self.dims: Mapping[str, int] = MappingProxyType(_dims(self.arrays.values()))
         self._spans = {
-            name: Spans(path, one, self._made) for name, one in self.arrays.items() if one.shard
+            name: Spans(path, one, lambda: self._made)
+            for name, one in self.arrays.items()
+            if one.shard
         }
         self._tiles: dict[str, list[Tile]] = {}  # of whole samples, which are read most
         self._small: dict[str, NDArray[Any]] = {}
@@ -241,7 +243,7 @@ class Store:
         """All times of one member, of a box of levels, rows and columns, by the names of the axes."""
         return self.span(member, 0, self.times, variables, missing=missing, box=box)
 
-    @functools.cache  # noqa: B019 - one set a store, and stores are few
+    @functools.cached_property
     def _made(self) -> frozenset[str]:
         """The shards that the conversion made."""
         return frozenset(read_journal(self.path))

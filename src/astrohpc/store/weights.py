@@ -102,9 +102,8 @@ def _area(
     found = _latitude(store, cells)
     if found is None:
         return np.ones((1, int(np.prod(sizes, dtype=np.int64)))), ()
-    name, bands, made_of = found
-    area, dims = bands, (name,)
-    return _spread(area, False, dims, cells, sizes), made_of
+    dim, bands, made_of = found
+    return _spread(bands, False, (dim,), cells, sizes), made_of
 
 
 def _is_area(name: str, one: StoredArray) -> bool:
@@ -134,12 +133,13 @@ def _latitude(store: Store, cells: Sequence[str]) -> tuple[str, Array, tuple[str
         centre = store.coordinate(dim).astype(np.float64)
         bounds = str(one.attrs.get("bounds", f"{dim}_bnds"))
         held = store.arrays.get(bounds)
+        edges = _edges_between(centre)
+        made_of: tuple[str, ...] = (dim,)
         if held is not None and held.dims[:1] == (dim,) and held.shape == (len(centre), 2):
-            edges = store.coordinate(bounds).astype(np.float64)
-            made_of: tuple[str, ...] = (dim, bounds)
-        else:
-            edges = _edges_between(centre)
-            made_of = (dim,)
+            said = store.coordinate(bounds).astype(np.float64)
+            # Real files have bounds that nobody filled in.
+            if ((said.min(axis=1) <= centre) & (centre <= said.max(axis=1))).all():
+                edges, made_of = said, (dim, bounds)
         bands = np.abs(np.diff(np.sin(np.deg2rad(edges)), axis=1))[:, 0]
         if np.isfinite(bands).all() and bands.sum() > 0:
             return dim, bands, made_of
@@ -153,13 +153,13 @@ def _is_latitude(dim: str, one: StoredArray) -> bool:
 
 
 def _edges_between(centre: Array) -> Array:
-    """Edges in the middle between latitudes, the outermost at the poles."""
+    """Edges in the middle between latitudes; the outermost as far out, but not beyond the poles."""
     if len(centre) < 2:
         return np.array([[-90.0, 90.0]] * len(centre))
     middle = (centre[1:] + centre[:-1]) / 2
-    ends = (-90.0, 90.0) if centre[0] < centre[-1] else (90.0, -90.0)
-    edges = np.concatenate([ends[:1], middle, ends[1:]])
-    pairs: Array = np.clip(np.column_stack([edges[:-1], edges[1:]]), -90, 90)
+    first, last = 2 * centre[0] - middle[0], 2 * centre[-1] - middle[-1]
+    edges = np.clip(np.concatenate([[first], middle, [last]]), -90, 90)
+    pairs: Array = np.column_stack([edges[:-1], edges[1:]])
     return pairs
 
 
