@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from astrohpc.store.agree import Refusal, time_values
 from astrohpc.store.look import Look
+from astrohpc.store.names import Naming
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import BadSource
 
@@ -35,6 +36,7 @@ class Draft:
     refused: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     times: list[NDArray[Any] | None] = field(default_factory=list)  # of each run
+    naming: Naming = field(default_factory=Naming)
 
     def refuse(self, look: int, variable: str, reason: str) -> None:
         """Leave something out, and say so."""

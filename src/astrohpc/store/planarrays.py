@@ -42,8 +42,9 @@ def _wanted(draft: Draft, paths: Iterable[str]) -> list[str]:
 
     def asked(path: str) -> bool:
         name = path.rpartition("/")[2]
+        names = {path, name, draft.naming.canonical.get(path, name)}
         wanted = not settings.variables or any(
-            fnmatchcase(path, one) or fnmatchcase(name, one) for one in settings.variables
+            fnmatchcase(mine, one) for mine in names for one in settings.variables
         )
         return wanted and not any(fnmatchcase(path, one) for one in settings.without)
 
@@ -172,7 +173,7 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     values = whole[number]
     dims = _names(variable.dims[: values.ndim])
     once = len(whole) == len(draft.runs) and all(_same(values, one) for one in whole.values())
-    attrs = dict(variable.attrs)
+    attrs = draft.naming.attributes(path, variable.attrs)
     fill = attrs.get("_FillValue", variable.fill)
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
@@ -244,7 +245,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         dtype = np.dtype("f4")
     if len(dtypes) > 1:
         draft.notes.append(f"{path} has several types; the store has {dtype}")
-    attrs = dict(first.attrs)
+    attrs = draft.naming.attributes(path, first.attrs)
     fill = next((p.variable.fill for p in pieces if p.variable.fill is not None), None)
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
@@ -365,7 +366,8 @@ def needed_fill(
 
 def _name(draft: Draft, path: str) -> str:
     group, _, name = path.rpartition("/")
-    name = draft.settings.rename.get(path, draft.settings.rename.get(name, name))
+    given = draft.settings.rename
+    name = given.get(path) or given.get(name) or draft.naming.canonical.get(path, name)
     return f"{group}/{name}" if group else name
 
 

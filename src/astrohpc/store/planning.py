@@ -17,6 +17,7 @@ from astrohpc.store.draft import (
 )
 from astrohpc.store.look import Look
 from astrohpc.store.members import MemberFiles
+from astrohpc.store.names import canonical_names
 from astrohpc.store.plan import Plan
 from astrohpc.store.planarrays import plan_arrays
 from astrohpc.store.settings import StoreSettings
@@ -55,6 +56,10 @@ def make_plan(
     keep_those_on_one_axis(draft)
     if not draft.runs:
         return Plan(tuple(seen), (), (), tuple(draft.refused), (), {})
+    if settings.names == "canonical":
+        used = [draft.looks[i] for run in draft.runs for i in run.looks]
+        draft.naming = canonical_names(used, settings.rename)
+        draft.notes += draft.naming.notes
     arrays = plan_arrays(draft)
     attrs, per_member = _attributes(draft)
     if per_member:
