@@ -1,10 +1,11 @@
 """The ranks of a conversion: one alone, or many of an MPI job that share out work without locks.
 
-A shared counter in rank 0's memory says which task is next. Only the main thread of a rank talks to
-MPI, and it never blocks there, so that the counter answers while the threads compute.
+Rank 0 counts which task is next. Only the main thread of a rank talks to MPI, and it never blocks
+there, so that the count goes on while the threads compute.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -82,16 +83,22 @@ class Alone:
 
 
 class Mpi:
-    """Ranks of ``mpirun`` or ``srun --mpi=pmix``."""
+    """Ranks of ``mpirun`` or ``srun --mpi=pmix``; rank 0 counts for all.
+
+    Messages, not a counter in shared memory: OpenMPI 4 has no one-sided calls over TCP (MPI_ERR_WIN).
+    """
 
     def __init__(self) -> None:
-        from mpi4py import MPI  # noqa: PLC0415 - it starts MPI, and many a machine has none
+        import mpi4py  # noqa: PLC0415 - it starts MPI, and many a machine has none
 
-        self._mpi: Any = MPI
+        mpi4py.rc.thread_level = "funneled"  # only our main thread calls MPI
+        from mpi4py import MPI  # noqa: PLC0415
+
         self._comm: Any = MPI.COMM_WORLD
         self.rank = int(self._comm.Get_rank())
         self.size = int(self._comm.Get_size())
-        self._window: Any = None
+        self._next = self._bytes = 0  # rank 0's counters
+        self._away = 0  # ranks that still work; known to rank 0
 
     def gather(self, value: Any) -> list[Any] | None:
         """Pickled by mpi4py."""
@@ -103,56 +110,59 @@ class Mpi:
         return self._comm.bcast(value, root=0)
 
     def begin(self) -> None:
-        """Two counters in rank 0's memory: tasks given out, and bytes done."""
-        size = 16 if self.rank == 0 else 0
-        self._window = self._mpi.Win.Allocate(size, 8, comm=self._comm)
-        if self.rank == 0:
-            memory = memoryview(self._window).cast("B")
-            memory[:] = bytes(16)
-        self._comm.Barrier()
-        self._window.Lock_all()
+        """Start counting."""
+        self._next = self._bytes = 0
+        self._away = self.size - 1
 
     def next(self) -> int:
-        """Fetch and add one."""
-        return self._fetch_and_add(0, 1)
+        """Count, or ask rank 0."""
+        if self.rank == 0:
+            self._next += 1
+            return self._next - 1
+        self._comm.send((_NEXT, 0), dest=0, tag=_ASK)
+        while not self._comm.Iprobe(source=0, tag=_ANSWER):
+            time.sleep(_POLL_S)
+        return int(self._comm.recv(source=0, tag=_ANSWER))
 
     def add(self, amount: int) -> int:
-        """Fetch and add."""
-        return self._fetch_and_add(1, amount) + amount
-
-    def _fetch_and_add(self, place: int, amount: int) -> int:
-        import numpy as np  # noqa: PLC0415
-
-        given, found = np.array([amount], "i8"), np.zeros(1, "i8")
-        self._window.Fetch_and_op(given, found, 0, place)
-        self._window.Flush(0)
-        return int(found[0])
+        """Sum at rank 0, which is the one that tells."""
+        if self.rank == 0:
+            self._bytes += amount
+        else:
+            self._comm.send((_BYTES, amount), dest=0, tag=_ASK)
+        return self._bytes
 
     def poll(self) -> None:
-        """A call that does nothing but drive MPI."""
-        self._comm.Iprobe()
+        """Rank 0 answers all that was asked."""
+        while self.rank == 0 and self._away and self._comm.Iprobe(tag=_ASK):
+            from mpi4py import MPI  # noqa: PLC0415 - imported long ago
+
+            status = MPI.Status()
+            kind, amount = self._comm.recv(tag=_ASK, status=status)
+            if kind == _NEXT:
+                self._comm.send(self._next, dest=status.Get_source(), tag=_ANSWER)
+                self._next += 1
+            elif kind == _BYTES:
+                self._bytes += amount
+            else:
+                self._away -= 1
 
     def end(self) -> None:
-        """Close the window; a rank that waits here still answers others."""
-        request = self._comm.Ibarrier()
-        while not request.Test():
-            _rest()
-        self._window.Unlock_all()
-        self._window.Free()
+        """Rank 0 goes on answering until all have what they need."""
+        if self.rank != 0:
+            self._comm.send((_LEAVES, 0), dest=0, tag=_ASK)
+        while self._away and self.rank == 0:
+            self.poll()
+            time.sleep(_POLL_S)
 
     def abort(self, code: int) -> None:
         """End the job: a rank that is gone must not leave the others waiting."""
         self._comm.Abort(code)
 
 
-_POLL_S = 0.002
-
-
-def _rest() -> None:
-    import time  # noqa: PLC0415
-
-    time.sleep(_POLL_S)
-
+_NEXT, _BYTES, _LEAVES = "next", "bytes", "leaves"
+_ASK, _ANSWER = 1, 2
+_POLL_S = 0.0005
 
 _LAUNCHED: Sequence[str] = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MV2_COMM_WORLD_SIZE")
 

@@ -1,0 +1,1 @@
+"""The parts of convert.py and read_store.py: the made-up workload, the peers, the floors, the clock."""
