@@ -90,7 +90,9 @@ def canonical_names(looks: Sequence[Look], renamed: Mapping[str, str]) -> Naming
 
 
 def _is_plain(recipe: Recipe) -> bool:
-    return len(recipe.terms) == 1 and recipe.terms[0][1] == 1.0 and not recipe.offset + recipe.per_day
+    return (
+        len(recipe.terms) == 1 and recipe.terms[0][1] == 1.0 and not recipe.offset + recipe.per_day
+    )
 
 
 def _found(
@@ -151,6 +153,8 @@ def factors(unit: str) -> Mapping[str, int] | str:
             if match is None:
                 return unit
             name = _WORDS.get(match[1].lower(), match[1])
-            sign = -1 if place and k == 0 else 1  # what follows the first after a stroke is above it
+            sign = (
+                -1 if place and k == 0 else 1
+            )  # what follows the first after a stroke is above it
             powers[name] = powers.get(name, 0) + sign * int(match[2] or 1)
     return {name: power for name, power in powers.items() if power}

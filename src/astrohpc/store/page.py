@@ -23,13 +23,17 @@ from astrohpc.store.pictures import draw, drawing
 from astrohpc.store.scenes import axes_of, is_pictured, scene
 from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
-from astrohpc.store.stored import Stored
+from astrohpc.store.glance import Stored
 from astrohpc.store.tally import Statistics
 from astrohpc.version import VERSION
 
 PAGE = "report.html"
 _LISTED = 500  # files and members; more would hide what matters
-_TOLD = ("title", "source", "comment")  # attributes in which a file says that it is no model's output
+_TOLD = (
+    "title",
+    "source",
+    "comment",
+)  # attributes in which a file says that it is no model's output
 _COLUMNS = (
     "array",
     "shape",

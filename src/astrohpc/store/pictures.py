@@ -14,8 +14,8 @@ from astrohpc.store.scenes import Axis, Curve, Field, Scene
 
 _PANEL_IN, _HEIGHT_IN, _DPI = 4.2, 2.9, 80
 _NAMES = 12  # members that are named at an axis; of more their numbers
-_DEGREES = (-90, -60, -30, 0, 30, 60, 90)
-_STYLE = {
+_DEGREES = (-90, -45, -20, 0, 20, 45, 90)
+_STYLE: Any = {
     "text.parse_math": False,  # a $ in a name is a $
     "font.size": 8,
     "axes.titlesize": 8,
@@ -40,27 +40,38 @@ def draw(scene: Scene, mark: str) -> bytes:
 
     count = len(scene.panels)
     width = _PANEL_IN * count
-    figure = Figure(figsize=(width, _HEIGHT_IN), dpi=_DPI)
+    figure: Any = Figure(figsize=(width, _HEIGHT_IN), dpi=_DPI)
     for k, panel in enumerate(scene.panels):
         left, box = k / count, 1.0 / count
         colours = isinstance(panel, Field)
-        axis = figure.add_axes(
-            (left + 0.16 * box, 0.17, (0.62 if colours else 0.78) * box, 0.62)
-        )
+        axis = figure.add_axes((left + 0.16 * box, 0.17, (0.62 if colours else 0.78) * box, 0.62))
         if isinstance(panel, Field):
             mesh = _field(axis, panel)
             bar = figure.add_axes((left + 0.80 * box, 0.17, 0.03 * box, 0.62))
-            figure.colorbar(mesh, cax=bar).ax.tick_params(labelsize=7)
+            figure.colorbar(mesh, cax=bar, ticks=_ticks()).ax.tick_params(labelsize=7)
         else:
             _curve(axis, panel, scene)
         axis.set_title(_short(panel.title, 56))
     unit = f" [{scene.unit}]" if scene.unit else ""
     words = f"{scene.name}: {scene.long_name}" if scene.long_name else scene.name
-    figure.text(0.01, 0.97, _short(words, 46 * count) + unit, va="top", fontsize=10)
+    figure.text(
+        0.01, 0.97, _short(words, (34 if mark else 46) * count) + unit, va="top", fontsize=10
+    )
     if mark:
         figure.text(0.99, 0.97, mark, va="top", ha="right", fontsize=10, color="tab:red")
+    return _png(figure)
+
+
+def _png(figure: Any) -> bytes:
+    """With a palette of its own: a third of the bytes, and the colours of a map are few anyway."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415 - matplotlib's own
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image.quantize(256).save(out, format="png")
     return out.getvalue()
 
 
@@ -97,21 +108,30 @@ def _range(values: NDArray[np.float64]) -> tuple[float, float, str]:
 
 def _edges(axis: Axis, *, northward: bool) -> NDArray[np.float64]:
     """Where cells end: halfway between their middles, and by area where latitude goes upward."""
-    values = axis.values
-    if values.dtype.kind == "O" or axis.kind == MEMBER:
-        return np.arange(len(values) + 1) - 0.5
-    middle = values.astype(np.float64)
+    counted: NDArray[np.float64] = np.arange(len(axis.values) + 1, dtype=np.float64) - 0.5
+    if axis.values.dtype.kind == "O" or axis.kind == MEMBER:
+        return counted
+    middle = axis.values.astype(np.float64)
     if axis.kind == "lon":
         middle = np.unwrap(middle, period=360.0)
     steps = np.diff(middle)
     if len(middle) < 2 or not ((steps > 0).all() or (steps < 0).all()):
-        return np.arange(len(middle) + 1) - 0.5
+        return counted
     inner = middle[:-1] + steps / 2
-    edges = np.concatenate([[middle[0] - steps[0] / 2], inner, [middle[-1] + steps[-1] / 2]])
+    edges: NDArray[np.float64] = np.concatenate(
+        [[middle[0] - steps[0] / 2], inner, [middle[-1] + steps[-1] / 2]]
+    )
     if axis.kind == "lat":
         edges = np.clip(edges, -90.0, 90.0)
-        return np.sin(np.radians(edges)) if northward else edges
+        edges = np.asarray(np.sin(np.radians(edges)) if northward else edges)
     return edges
+
+
+def _ticks() -> Any:
+    """A few round numbers: half of a picture's time goes into its ticks."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    return MaxNLocator(5)
 
 
 def _label(axis: Any, which: str, of: Axis, *, sine: bool = False) -> None:
@@ -129,6 +149,8 @@ def _label(axis: Any, which: str, of: Axis, *, sine: bool = False) -> None:
         low, high = sorted(axis.get_ylim())
         seen = [d for d in _DEGREES if low - 1e-9 <= np.sin(np.radians(d)) <= high + 1e-9]
         set_ticks(np.sin(np.radians(seen)), [f"{d}°" for d in seen])
+    else:
+        getattr(axis, f"{which}axis").set_major_locator(_ticks())
 
 
 def _curve(axis: Any, panel: Curve, scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""What of an array is worth a picture: a map, a section, a curve, and how its mean goes over time and members.
+"""What of an array is worth a picture: a map, a section, a curve, and how its mean goes on.
 
 Reads little: one chunk at a time, and of what is large every so manyth place, which the titles say.
 """
@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.store.plan import MEMBER
-from astrohpc.store.stored import Picks, Stored
+from astrohpc.store.glance import Picks, Stored
 
 Array = NDArray[np.float64]
 
-_ROWS, _COLUMNS, _AROUND = 181, 361, 72  # places along an axis that a picture shows; lons of a section
+_ROWS, _COLUMNS, _AROUND = (
+    181,
+    361,
+    72,
+)  # places along an axis that a picture shows; lons of a section
 _LAYERS, _TIMES = 100, 400
 _CELLS = 10**6  # values held at once for means
 _READ_BYTES, _READ_CHUNKS = 256 * 2**20, 600  # what may be decoded for one panel
@@ -109,11 +113,23 @@ def _kind(dim: str, attrs: Mapping[str, Any]) -> str:
         return MEMBER
     if " since " in unit or name == "time" or axis == "T":
         return "time"
-    if unit.startswith("degrees_n") or standard == "latitude" or name in ("lat", "lat2", "latitude"):
+    if (
+        unit.startswith("degrees_n")
+        or standard == "latitude"
+        or name in ("lat", "lat2", "latitude")
+    ):
         return "lat"
-    if unit.startswith("degrees_e") or standard == "longitude" or name in ("lon", "lon2", "longitude"):
+    if (
+        unit.startswith("degrees_e")
+        or standard == "longitude"
+        or name in ("lon", "lon2", "longitude")
+    ):
         return "lon"
-    if "positive" in attrs or axis == "Z" or name in ("lev", "level", "plev", "plm", "ple", "height"):
+    if (
+        "positive" in attrs
+        or axis == "Z"
+        or name in ("lev", "level", "plev", "plm", "ple", "height")
+    ):
         return "vertical"
     return "lat" if name.startswith("lat_") else ""
 
@@ -177,15 +193,17 @@ def _shown(axes: Sequence[Axis], rest: Sequence[int], long: Sequence[int]) -> tu
     return tuple(long[:2])
 
 
-def _main(array: Stored, axes: Sequence[Axis], shown: tuple[int, ...]) -> tuple[Field | Curve, Picks]:
-    picks = []
+def _main(
+    array: Stored, axes: Sequence[Axis], shown: tuple[int, ...]
+) -> tuple[Field | Curve, Picks]:
+    picks: list[NDArray[np.int64]] = []
     for k, axis in enumerate(axes):
         if k in shown:
             most = _COLUMNS if k == shown[-1] else _ROWS
             picks.append(_spread(len(axis.values), most))
         else:
             picks.append(np.array([_usual_place(axis)]))
-    picks = _affordable(array, picks, shown)
+    picks = list(_affordable(array, picks, shown))
     values = array.meant(array.take(picks))
     fixed = [
         "last time" if axis.kind == "time" else axis.where(int(picks[k][0]))
@@ -194,13 +212,16 @@ def _main(array: Stored, axes: Sequence[Axis], shown: tuple[int, ...]) -> tuple[
     ]
     thinned = max((len(axes[k].values) / len(picks[k]) for k in shown), default=1.0)
     if thinned > 1:
-        fixed.append(f"one of {thinned:.0f} places shown" if thinned >= 2 else "not all places shown")
+        fixed.append(
+            f"one of {thinned:.0f} places shown" if thinned >= 2 else "not all places shown"
+        )
     title = ", ".join(fixed)
     order = [*shown, *(k for k in range(len(axes)) if k not in shown)]
     flat = values.transpose(order).reshape([len(picks[k]) for k in shown])
     if len(shown) == 1:
         return Curve(title, axes[shown[0]].at(picks[shown[0]]), flat), picks
-    return Field(title, *(axes[k].at(picks[k]) for k in shown), flat), picks
+    y, x = (axes[k].at(picks[k]) for k in shown)
+    return Field(title, y, x, flat), picks
 
 
 def _usual_place(axis: Axis) -> int:
@@ -280,7 +301,8 @@ def _means(
     title = "mean of this map, by area" if by_area else "mean of this"
     if len(long) == 1:
         return Curve(title, axes[long[0]].at(own[long[0]]), mean)
-    return Field(title, *(axes[k].at(own[k]) for k in long), mean)
+    y, x = (axes[k].at(own[k]) for k in long)
+    return Field(title, y, x, mean)
 
 
 def _mean(values: Array, weights: Array) -> Array:

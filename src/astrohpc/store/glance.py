@@ -115,7 +115,9 @@ class Stored:
         index = self._index[path]
         if index is None:
             return None
-        row = np.ravel_multi_index([n % p for n, p in zip(numbers, per_shard, strict=True)], per_shard)
+        row = np.ravel_multi_index(
+            [n % p for n, p in zip(numbers, per_shard, strict=True)], per_shard
+        )
         return read_chunk(
             path, index[row], codec=self.codec, dtype=self.dtype, chunk_shape=self.chunk
         )
