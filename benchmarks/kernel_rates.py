@@ -30,16 +30,16 @@ DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 def records(seed: int = 1) -> list[np.ndarray]:
-    """Temperatures of a climate that is smooth, and noisy in the last bits."""
+    """Winds that are smooth in space and red in time: of either sign, and noise in the last bits."""
     draw = np.random.default_rng(seed)
     wave = np.sqrt(sum(k**2 for k in np.meshgrid(*map(np.fft.fftfreq, SHAPE), indexing="ij")))
     wave[0, 0, 0] = 1.0
     ground = draw.random(SHAPE[1:]) < 0.3
     field, out = np.zeros(SHAPE), []
     for _ in range(RECORDS):
-        noise = np.fft.ifftn(np.fft.fftn(draw.normal(size=SHAPE)) * wave**-1.5).real
+        noise = np.fft.ifftn(np.fft.fftn(draw.normal(size=SHAPE)) * wave**-2.0).real
         field = 0.8 * field + noise / noise.std()
-        values = (250 + 20 * field).astype("f4")
+        values = (10 * field).astype("f4")
         values[-4:, ground] = FILL
         out.append(values)
     return out

@@ -54,6 +54,7 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
     from astrohpc.store.convert import convert  # noqa: PLC0415
     from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
     from astrohpc.store.report import conclusion, exit_code, verified  # noqa: PLC0415
+    from astrohpc.store.verify import as_made  # noqa: PLC0415
     from astrohpc.store.verify import verify as prove  # noqa: PLC0415
     from astrohpc.sweep.harvest import request_for  # noqa: PLC0415
 
@@ -68,6 +69,8 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
 
     try:
         with readable_failures(str(target)):
+            if verify:
+                settings = as_made(target.absolute(), settings)
             request = request_for(source.absolute(), target.absolute(), settings)
             if verify:
                 verdict = prove(request, ranks, clock, stop, say)

@@ -33,14 +33,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "astrohpc"
 
 
+def object_path(folder: Path, flags: Sequence[str] = FLAGS) -> Path:
+    """The kernel's name in a cache.
+
+    It holds the digest of source and flags and the machine's kind, and not the compiler: a node without
+    one shall find what the login node made, and a thousand ranks shall not ask for its version.
+    """
+    digest = hashlib.sha256(" ".join(flags).encode())
+    for source in (*SOURCES, HERE / "planes.h"):
+        digest.update(source.read_bytes())
+    return folder / f"planes-{digest.hexdigest()[:16]}-{platform.machine()}.so"
+
+
 def shared_object(folder: Path, flags: Sequence[str] = FLAGS) -> ctypes.CDLL:
     """The kernel, loaded from ``folder`` or compiled into it.
 
-    Its name holds the digest of source and flags and the machine's kind, and not the compiler: a node
-    without one shall find what the login node made, and a thousand ranks shall not ask for its version.
     A file that does not load, being of another C library or half a file, is made again.
     """
-    path = folder / f"planes-{_digest(flags)}-{platform.machine()}.so"
+    path = object_path(folder, flags)
     if path.is_file():
         try:
             return ctypes.CDLL(str(path))
@@ -52,13 +62,6 @@ def shared_object(folder: Path, flags: Sequence[str] = FLAGS) -> ctypes.CDLL:
     except OSError:  # a home that is full or read-only: compile for this process alone
         with tempfile.TemporaryDirectory(prefix="astrohpc-") as passing:
             return _compiled(Path(passing) / path.name, flags)
-
-
-def _digest(flags: Sequence[str]) -> str:
-    digest = hashlib.sha256(" ".join(flags).encode())
-    for source in (*SOURCES, HERE / "planes.h"):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _compiled(path: Path, flags: Sequence[str]) -> ctypes.CDLL:

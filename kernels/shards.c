@@ -12,6 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef O_DIRECT
+#define O_DIRECT 0 /* a system without it writes through its cache */
+#endif
+
 enum { PAGE = 4096, FLUSH = 4 << 20, SMALL_FILE = 1 << 20, MERGE = 256 << 10, GAP = 4096, LANES = 16 };
 
 typedef struct { int64_t count, missing; double minimum, maximum, total; } Tally;
@@ -209,12 +213,9 @@ typedef struct { const char *path; uint8_t *buffer; int64_t held, written; int f
 /* Past the page cache where the file system lets us: copying there costs more than encoding's writes. */
 static int open_out(Out *o, int direct) {
     const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
-#ifdef O_DIRECT
-    if (direct && (o->fd = open(o->path, flags | O_DIRECT, 0644)) >= 0) return o->direct = 1, 0;
-#endif
-    o->direct = 0;
-    return (o->fd = open(o->path, flags, 0644)) < 0 ? errno : 0;
-    (void)direct;
+    o->direct = direct && (o->fd = open(o->path, flags | O_DIRECT, 0644)) >= 0;
+    if (!o->direct) o->fd = open(o->path, flags, 0644);
+    return o->fd < 0 ? errno : 0;
 }
 
 /* Write whole pages and keep the rest, or all of it at the end; 0 or an errno. */
@@ -228,12 +229,10 @@ static int flush(Out *o, int last) {
         const ssize_t got = pwrite(o->fd, o->buffer + done, (size_t)(now - done), o->written + done);
         if (got > 0) { done += got; continue; }
         if (got < 0 && errno == EINTR) continue;
-#ifdef O_DIRECT
-        if (got < 0 && errno == EINVAL && o->direct) {
+        if (got < 0 && errno == EINVAL && o->direct) { /* opened so, but not written so */
             o->direct = 0;
             if (fcntl(o->fd, F_SETFL, fcntl(o->fd, F_GETFL) & ~O_DIRECT) == 0) continue;
         }
-#endif
         return got < 0 ? errno : EIO;
     }
     if (last) return ftruncate(o->fd, o->written + held) ? errno : 0;

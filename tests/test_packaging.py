@@ -44,7 +44,7 @@ def test_a_wheel_carries_every_module_template_and_config(wheel: Path) -> None:
     }
     for folder, package in places.items():
         for path in (REPOSITORY / folder).rglob("*"):
-            if path.suffix in (".py", ".yaml", ".j2", ".typed"):
+            if path.suffix in (".py", ".yaml", ".j2", ".typed", ".c", ".h"):
                 assert f"{package}/{path.relative_to(REPOSITORY / folder)}" in inside
 
 

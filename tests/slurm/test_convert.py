@@ -119,5 +119,3 @@ def test_a_node_that_dies_in_the_middle_costs_only_what_it_had_in_hand(
     kept = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
     assert len(kept) >= len(before) - 4, "at most what four ranks had not noted yet"
     assert same(store, alone(launch, files))
-
-

@@ -1,6 +1,5 @@
 import base64
 import io
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,9 +12,9 @@ from netCDF4 import Dataset
 from PIL import Image
 from support_page import LAT, make_store, write_climate
 
+from astrohpc.store.glance import open_store
 from astrohpc.store.page import PAGE, Circumstances, mark_of, write_page
 from astrohpc.store.scenes import Curve, Field, axes_of, is_pictured, scene
-from astrohpc.store.glance import Stored
 
 MADE = Circumstances("2026-01-01T00:00:00Z", "c0ffee")
 _VOID = {"meta", "img", "br"}
@@ -68,15 +67,6 @@ def read(target: Path) -> _Page:
     found = _Page((target / ".astrohpc" / PAGE).read_text(encoding="utf-8"))
     assert found.open == []
     return found
-
-
-def arrays_of(target: Path) -> dict[str, Stored]:
-    nodes = json.loads((target / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
-    return {
-        name: Stored.parse(target, name, meta)
-        for name, meta in nodes.items()
-        if meta["node_type"] == "array"
-    }
 
 
 @pytest.fixture
@@ -208,7 +198,7 @@ def test_one_picture_that_fails_costs_only_itself(
     two_members: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request, report = make_store(two_members, tmp_path / "s.zarr")
-    shard = next(path for path in arrays_of(request.target)["ta"].files())
+    shard = next(path for path in open_store(request.target)[1]["ta"].files())
     shard.write_bytes(b"x" * shard.stat().st_size)
     write_page(request, report, MADE, lambda: False)
     found = read(request.target)
@@ -220,7 +210,7 @@ def test_picture_shows_the_lowest_layer_last_time_and_means_by_area(
     two_members: Path, tmp_path: Path
 ) -> None:
     request, _ = make_store(two_members, tmp_path / "s.zarr")
-    arrays = arrays_of(request.target)
+    arrays = open_store(request.target)[1]
     plan, section, means = scene(arrays["ta"], axes_of(arrays["ta"], arrays)).panels
     assert isinstance(plan, Field)
     assert plan.title.startswith("member ")
@@ -242,7 +232,7 @@ def test_means_leave_out_what_is_missing_and_weigh_by_area(tmp_path: Path) -> No
         file["ps"][:] = np.abs(LAT)[:, None] * np.ones((3, 4, 8))
         file["ps"][:, 0] = np.ma.masked
     request, _ = make_store(tmp_path / "a.nc", tmp_path / "s.zarr")
-    arrays = arrays_of(request.target)
+    arrays = open_store(request.target)[1]
     field, curve = scene(arrays["ps"], axes_of(arrays["ps"], arrays)).panels
     assert isinstance(field, Field)
     assert np.isnan(field.values[0]).all()
@@ -264,7 +254,7 @@ def test_values_are_read_back_as_they_were_from_any_layout(
             file.createDimension(name, size)
         file.createVariable("v", "f4", dims)[:] = values
     request, _ = make_store(tmp_path / "a.nc", tmp_path / "s.zarr", read=read_as, codec=codec)
-    stored = arrays_of(request.target)["v"]
+    stored = open_store(request.target)[1]["v"]
     picks = [np.array(one) for one in ([0, 4], [1], [3, 4, 89], [0, 69, 68])]
     np.testing.assert_array_equal(stored.take(picks), values[np.ix_(*picks)])
     np.testing.assert_array_equal(stored.whole(), values)
@@ -276,7 +266,7 @@ def test_large_fields_are_thinned_and_say_so(tmp_path: Path) -> None:
             file.createDimension(name, size)
         file.createVariable("v", "f4", ("lat", "lon"))[:] = np.arange(400)[:, None] * np.ones(800)
     request, _ = make_store(tmp_path / "a.nc", tmp_path / "s.zarr")
-    arrays = arrays_of(request.target)
+    arrays = open_store(request.target)[1]
     (field,) = scene(arrays["v"], axes_of(arrays["v"], arrays)).panels
     assert isinstance(field, Field)
     assert field.values.shape == (134, 267)
@@ -286,7 +276,7 @@ def test_large_fields_are_thinned_and_say_so(tmp_path: Path) -> None:
 
 def test_helpers_and_single_numbers_are_not_pictured(two_members: Path, tmp_path: Path) -> None:
     request, _ = make_store(two_members, tmp_path / "s.zarr")
-    arrays = arrays_of(request.target)
+    arrays = open_store(request.target)[1]
     assert not is_pictured(arrays["radius"], arrays, [])
     assert not is_pictured(arrays["lat_bnds"], arrays, [])
     assert is_pictured(arrays["flux"], arrays, [])

@@ -299,8 +299,9 @@ def _record_stride(raw: list[_Raw], lengths: list[int], record: int | None) -> i
 def _attribute(data: bytes, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "S":
         return decode(data)
-    values = np.frombuffer(data, dtype).tolist()
-    return values[0] if len(values) == 1 else values
+    values = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+    # A single number keeps its type: in which precision packed values are unpacked hangs on it.
+    return values[0] if len(values) == 1 else values.tolist()
 
 
 def decode(data: bytes) -> str:

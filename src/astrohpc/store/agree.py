@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from astrohpc.store.look import SINCE, Look
-from astrohpc.store.source import BadSource, Variable
+from astrohpc.store.source import Variable
 
 PACKING = ("scale_factor", "add_offset", "_Unsigned")
 _MEANING = ("units", "calendar")
@@ -40,7 +38,9 @@ class Signature:
     meaning: tuple[str, ...]
 
     @classmethod
-    def of(cls, variable: Variable, time_dim: str | None) -> "Signature":
+    def of(
+        cls, variable: Variable, time_dim: str | None, free: frozenset[str] = frozenset()
+    ) -> "Signature":
         """The signature; a packed variable's numbers mean nothing without their scale, but differ."""
         kind = "float" if variable.dtype.kind == "f" else variable.dtype.str[1:]
         if any(name in variable.attrs for name in PACKING[:2]) and variable.dtype.kind in "iu":
@@ -51,7 +51,9 @@ class Signature:
             for name in _MEANING
         )
         rest = tuple(
-            size for dim, size in zip(variable.dims, variable.shape, strict=True) if dim != time_dim
+            0 if dim in free else size
+            for dim, size in zip(variable.dims, variable.shape, strict=True)
+            if dim != time_dim
         )
         return cls(kind, variable.dims, rest, meaning)
 
@@ -92,62 +94,6 @@ def usual(signatures: Sequence[Signature]) -> Signature:
 def packing(variable: Variable) -> tuple[Any, ...]:
     """How its numbers are packed."""
     return tuple(_normal(variable.attrs.get(name)) for name in PACKING)
-
-
-def time_values(looks: Sequence[Look], time_dim: str, units: str, calendar: str) -> NDArray[Any]:
-    """The times of a run's files, counted from one date; BadSource if they are not one axis.
-
-    Numbers are kept as they stand where the units agree: decoding and encoding again would lose the
-    last bits, and a calendar that no library knows would be refused for nothing.
-    """
-    parts = []
-    for one in looks:
-        axis = one.source.variable(time_dim)
-        values = one.known[time_dim]
-        own = _normal(axis.attrs.get("units"))
-        if own != units:
-            values = _rebased(one, values, own, units, calendar)
-        parts.append(values)
-    together = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    if together.dtype.kind in "iuf" and len(looks) > 1:
-        steps = np.diff(together.astype(np.float64))
-        wrong = np.flatnonzero(~(steps > 0))
-        if wrong.size:
-            where = int(wrong[0]) + 1
-            file = looks[int(np.searchsorted(np.cumsum([len(p) for p in parts]), where, "right"))]
-            raise BadSource(
-                f"{file.source.path}: {time_dim}: the time {together[where]} ({units}) is there twice or "
-                "out of order; remove the file that overlaps with another"
-            )
-    return together
-
-
-def _rebased(look: Look, values: NDArray[Any], own: str, units: str, calendar: str) -> NDArray[Any]:
-    """Times counted from another date; exact, or refused."""
-    import cftime  # noqa: PLC0415 - comes with netCDF4
-
-    where = f"{look.source.path}: {look.time_dim}"
-    if not (SINCE.search(own) and SINCE.search(units)):
-        raise BadSource(
-            f"{where}: has units {own!r}, but other files of the run {units!r}; bring them to the same "
-            "units first"
-        )
-    try:
-        dates = cftime.num2date(values, own, calendar or "standard")
-        moved = np.asarray(cftime.date2num(dates, units, calendar or "standard"))
-        back = cftime.date2num(
-            cftime.num2date(moved, units, calendar or "standard"), own, calendar or "standard"
-        )
-    except (ValueError, OverflowError) as error:
-        raise BadSource(
-            f"{where}: {own!r} cannot be counted in {units!r} ({error}); bring the files to the same units"
-        ) from error
-    if not np.array_equal(np.asarray(back), values):
-        raise BadSource(
-            f"{where}: {own!r} cannot be counted in {units!r} without rounding; bring the files to the "
-            "same units first"
-        )
-    return moved
 
 
 def common(found: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from astrohpc.store.plan import Plan
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress, cpu_s, peak_memory_bytes
 from astrohpc.store.ranks import Alone, Ranks
+from astrohpc.store.rounding import Losses
 from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shards import TEMPORARY, Maker
@@ -165,7 +166,7 @@ def _own(request: Request) -> str:
         return ""
     if not target.is_dir():
         return f"{target}: is a file, not a folder; choose another target."
-    about = read_record(target, ABOUT)
+    about = _made_before(target)
     if about is None:
         others = [path for path in target.iterdir() if path.name != FOLDER]
         return (
@@ -185,6 +186,12 @@ def _own(request: Request) -> str:
     return ""
 
 
+def _made_before(target: Path) -> Mapping[str, Any] | None:
+    """How the store was made that stands there; an attempt that was refused has left none."""
+    about = read_record(target, ABOUT)
+    return about if any(path.name != FOLDER for path in target.iterdir()) else None
+
+
 def _settings(request: Request) -> dict[str, Any]:
     plain = {
         name: list(value) if isinstance(value, tuple) else value
@@ -195,7 +202,7 @@ def _settings(request: Request) -> dict[str, Any]:
 
 def _mark(request: Request, ranks: Ranks) -> None:
     """Write down whose store it is. Its shards keep the size that they had first, whoever goes on."""
-    before = read_record(request.target, ABOUT) or {}
+    before = _made_before(request.target) or {}
     about = {
         "identity": request.identity,
         "title": request.about.get("title", request.identity),
@@ -244,14 +251,18 @@ def _prepare(
     _sweep_up(request.target)
     tasks = make_tasks(plan, request.settings)
     before = read_journal(request.target)
-    write_before(request.target, plan, request.about)
-    todo, kept = [], []
+    todo, kept, good = [], [], []
     for task in tasks:
         done = before.get(plan.arrays[task.array].spec.key(task.index))
         if done is not None and done.digest == task.digest and stands(request.target, done):
             kept.append(task)
+            good.append(done)
         else:
             todo.append(task)
+    # One journal of what counts: a rank's line that a kill cut would swallow the next one, and an old
+    # line of one rank would hide a new one of another.
+    merge_journals(request.target, good)
+    write_before(request.target, plan, request.about, anew=bool(todo))
     if kept:
         say(f"{len(kept)} of {len(tasks)} shards are there already")
     done_bytes = sum(task.nbytes for task in kept)
@@ -355,7 +366,9 @@ def _finish(
     gaps = {plan.arrays[task.array].spec.path for key, task in wanted.items() if key not in there}
     merge_journals(request.target, counts)
     complete = not refused and not stopped and not gaps
-    write_after(request.target, plan, request.about, complete=complete, gaps=gaps)
+    write_after(
+        request.target, plan, request.about, complete=complete, gaps=gaps, losses=_losses(counts)
+    )
     report = Report(
         target=str(request.target),
         complete=complete,
@@ -379,6 +392,14 @@ def _finish(
     )
     write_atomic(request.target / FOLDER / REPORT, canonical_json(asdict(report)))
     return report
+
+
+def _losses(done: Sequence[Done]) -> dict[str, Losses]:
+    """Of each array over all its shards."""
+    found: dict[str, Losses] = {}
+    for one in done:
+        found[one.path] = found.get(one.path, Losses()).joined(one.losses)
+    return found
 
 
 def is_store(path: Path) -> bool:

@@ -24,7 +24,7 @@ _DEFAULTS: dict[str, Any] = {
 
 def fill_of(value: Any, dtype: np.dtype[Any]) -> Any:
     """A ``_FillValue`` as a value of ``dtype``; None if there is none or it does not fit."""
-    if value is None or value == [] or dtype.kind == "O":
+    if value is None or (isinstance(value, list) and not value) or dtype.kind == "O":
         return value if isinstance(value, str) else None
     if dtype.kind == "S":
         return np.bytes_(value.encode("latin-1", "replace")[:1]) if isinstance(value, str) else None

@@ -6,7 +6,7 @@ other files and data in other files are named as such and never followed.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from astrohpc.store.hdf5_types import (
 )
 from astrohpc.store.source import BadSource, Dimension, Layout, Variable
 
-FAILURES = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
+# What h5py raises when a file is not what it says; it has no error of its own.
+FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError)
 DEPTH_LIMIT = 64
 
 _NOT_A_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
@@ -63,6 +64,7 @@ class _Dataset:
     address: int
     extent: tuple[int, ...]
     limits: tuple[int | None, ...]
+    dcpl: Any  # its creation property list
     names: list[str]  # of all its attributes
     axis: _Axis | None = None  # if it is a dimension scale
     hidden: bool = False  # a dimension and no variable
@@ -73,9 +75,14 @@ class _Dataset:
 class _Group:
     path: str
     gid: Any
+    order: dict[str, int] = field(default_factory=dict)  # of all that is in it, by path
     datasets: list[_Dataset] = field(default_factory=list)
     groups: list["_Group"] = field(default_factory=list)
     axes: list[_Axis] = field(default_factory=list)
+
+    def sort(self) -> None:
+        """Datasets as the file has them, links among them."""
+        self.datasets.sort(key=lambda one: self.order[one.path])
 
 
 def read_contents(path: Path, size: int, base: int) -> Contents:
@@ -127,7 +134,7 @@ class _Scan:
             return self._contents()
         except BadSource as error:
             raise BadSource(f"{self.path}: {self.at} {error}: fetch it again.") from error
-        except FAILURES as error:
+        except (*FAILURES, MemoryError) as error:
             raise damaged(self.path, error, self.at) from error
 
     def _contents(self) -> Contents:
@@ -150,9 +157,9 @@ class _Scan:
                 for axis in group.axes
             },
             variables=tuple(variables),
-            attrs=self._attributes(root.gid, "", attribute_names(root.gid)),
+            attrs=self._attributes(root.gid, "", _names(root.gid)),
             group_attrs={
-                group.path: self._attributes(group.gid, group.path, attribute_names(group.gid))
+                group.path: self._attributes(group.gid, group.path, _names(group.gid))
                 for group in groups[1:]
             },
             unstorable=self.unstorable,
@@ -173,6 +180,7 @@ class _Scan:
         for name, kind, address in found:
             path = f"{group.path}/{name}" if group.path else name
             self.at = path
+            group.order[path] = len(group.order)
             if kind == _SOFT:
                 self.links.append((group, name, group.gid.links.get_val(name.encode()).decode()))
             elif kind != _HARD:
@@ -209,13 +217,17 @@ class _Scan:
         extent = space.get_simple_extent_dims()
         limits = space.get_simple_extent_dims(True) if extent else ()
         limits = tuple(None if limit in {None, h5s.UNLIMITED} else limit for limit in limits)
-        one = _Dataset(path, dsid, address, extent, limits, attribute_names(dsid))
+        dcpl = dsid.get_create_plist()
+        one = _Dataset(path, dsid, address, extent, limits, dcpl, attribute_names(dsid, dcpl))
         group.datasets.append(one)
         if "CLASS" not in one.names or read_attribute(dsid, "CLASS") != "DIMENSION_SCALE":
             return
         if not extent:
             return  # a scalar scales nothing
-        if address in self.by_address:
+        if "NAME" in one.names:
+            one.hidden = str(read_attribute(dsid, "NAME")).startswith(_NOT_A_VARIABLE)
+        one.axis = self.by_address.get(address)
+        if one.axis is not None:
             return  # a second name of the same dataset is no second dimension
         one.axis = _Axis(path, extent[0], limits[0] is None)
         group.axes.append(one.axis)
@@ -225,8 +237,6 @@ class _Scan:
             number = int(read_attribute(dsid, "_Netcdf4Dimid"))
         self.by_number.setdefault(number, one.axis)
         self.next_number = max(self.next_number, number + 1)
-        if "NAME" in one.names:
-            one.hidden = str(read_attribute(dsid, "NAME")).startswith(_NOT_A_VARIABLE)
 
     def _follow_links(self, root: _Group) -> None:
         """Soft links to datasets of this file are further names of them, as the library has it."""
@@ -238,11 +248,8 @@ class _Scan:
             if there is None:
                 self.unstorable[path] = f"is a link to {target}, which is no variable of this file"
             elif not there.hidden:
-                group.datasets.append(
-                    _Dataset(
-                        path, there.dsid, there.address, there.extent, there.limits, there.names
-                    )
-                )
+                group.datasets.append(replace(there, path=path, axes=[]))
+                group.sort()
 
     def _name_axes(self, group: _Group) -> None:
         """Give each dataset its dimensions; the library numbers phony ones from the deepest group up."""
@@ -304,8 +311,7 @@ class _Scan:
             path = f"{head}/{name}" if head else name
         try:
             kind = type_of(one.dsid.get_type())
-            dcpl = one.dsid.get_create_plist()
-            storable(dcpl, one.extent)
+            storable(one.dcpl, one.extent)
         except Unstorable as why:
             self.unstorable[path] = str(why)
             return
@@ -315,8 +321,8 @@ class _Scan:
         shape = tuple(_length(axis) for axis in one.axes)
         fill = fill_of(attrs.get("_FillValue"), kind.dtype)
         if fill is None:
-            fill = user_fill(dcpl, kind)
-        layout, why_library = self._layout(one, dcpl, kind, shape, fill)
+            fill = user_fill(one.dcpl, kind)
+        layout, why_library = self._layout(one, kind, shape, fill)
         variables.append(
             Variable(
                 path=path,
@@ -331,16 +337,16 @@ class _Scan:
         )
 
     def _layout(
-        self, one: _Dataset, dcpl: Any, kind: Type, shape: tuple[int, ...], fill: Any
+        self, one: _Dataset, kind: Type, shape: tuple[int, ...], fill: Any
     ) -> tuple[Layout | None, str]:
         try:
-            if needs_netcdf(dcpl):
+            if needs_netcdf(one.dcpl):
                 raise NoLayout("a filter that only netCDF4 knows")
             if self.base:
                 raise NoLayout("the file begins with a block of the user's")
             if shape != one.extent:
                 raise NoLayout("it was not written as far as its growing dimension reaches")
-            return layout_of(one.dsid, dcpl, kind, shape, fill, self.size), ""
+            return layout_of(one.dsid, one.dcpl, kind, shape, fill, self.size), ""
         except NoLayout as why:
             return None, str(why)
 
@@ -363,6 +369,10 @@ def _references(dsid: Any) -> list[Any]:
     lists = np.empty(aid.shape, aid.dtype)
     aid.read(lists)
     return list(lists.ravel())
+
+
+def _names(gid: Any) -> list[str]:
+    return attribute_names(gid, gid.get_create_plist())
 
 
 def _length(axis: _Axis) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from h5py import h5d, h5p, h5z
+from numpy.typing import NDArray
 
 from astrohpc.store.hdf5_types import Type, Unstorable
 from astrohpc.store.source import BadSource, Chunks, Layout, Rows
@@ -64,7 +65,9 @@ def storable(dcpl: Any, shape: tuple[int, ...]) -> None:
 
 def needs_netcdf(dcpl: Any) -> bool:
     """Whether h5py lacks a filter, so that netCDF4 must read it."""
-    return any(not h5z.filter_avail(code) for code in _codes(dcpl))
+    return any(
+        code not in {_DEFLATE, _SHUFFLE} and not h5z.filter_avail(code) for code in _codes(dcpl)
+    )
 
 
 def filter_name(code: int) -> str:
@@ -105,31 +108,34 @@ def _chunks(
     if math.prod(grid) > TABLE_LIMIT:
         raise NoLayout("it has too many chunks for a table")
     offset, nbytes = np.full(grid, -1, np.int64), np.zeros(grid, np.int64)
-    masks = _look_up(dsid, chunk, offset, nbytes)
+    count, masks = _look_up(dsid, chunk, offset, nbytes)
+    there = offset >= 0
+    if count != np.count_nonzero(there):
+        raise BadSource("has two chunks in one place")
     if masks:
         raise NoLayout("filters were left out for some chunks")
-    there = offset >= 0
     raw = math.prod(chunk) * kind.dtype.itemsize
-    if np.any(offset + nbytes > size):
+    if np.any(offset > size - nbytes):  # a sum could overflow
         raise BadSource("has chunks beyond the end of the file")
     if _DEFLATE not in codes and np.any(nbytes[there] != raw):
         raise NoLayout("its chunks are not of one size")
-    if codes and _has_edges(shape, chunk) and np.any(nbytes[there] == raw):
+    if codes and np.any(nbytes[_at_edge(shape, chunk)] == raw):
         raise NoLayout("chunks at its edge may lack their filters")
     if not there.all() and not _same_fill(dcpl, kind, fill):
         raise NoLayout("what stands in chunks that were never written is not its fill value")
     return Chunks(chunk, offset, nbytes, deflate=_DEFLATE in codes, shuffle=_SHUFFLE in codes)
 
 
-def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> int:
-    """Fill the tables; returns all filter masks taken together."""
-    masks = 0
+def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> tuple[int, int]:
+    """Fill the tables; returns the number of chunks and all filter masks taken together."""
+    count = masks = 0
 
     def note(info: Any) -> None:
-        nonlocal masks
+        nonlocal count, masks
         place = tuple(a // b for a, b in zip(info.chunk_offset, chunk, strict=True))
         offset[place] = info.byte_offset
         nbytes[place] = info.size
+        count += 1
         masks |= info.filter_mask
 
     if hasattr(dsid, "chunk_iter"):
@@ -137,7 +143,7 @@ def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> int
     else:  # built with an older HDF5; each look-up walks the index anew
         for i in range(dsid.get_num_chunks()):
             note(dsid.get_chunk_info(i))
-    return masks
+    return count, masks
 
 
 def _same_fill(dcpl: Any, kind: Type, fill: Any) -> bool:
@@ -161,8 +167,13 @@ def _grid(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(-(-length // step) for length, step in zip(shape, chunk, strict=True))
 
 
-def _has_edges(shape: tuple[int, ...], chunk: tuple[int, ...]) -> bool:
-    return any(length % step for length, step in zip(shape, chunk, strict=True))
+def _at_edge(shape: tuple[int, ...], chunk: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which chunks reach beyond the edge: HDF5 has an option to leave those alone unfiltered."""
+    edge = np.zeros(_grid(shape, chunk), bool)
+    for axis, (length, step) in enumerate(zip(shape, chunk, strict=True)):
+        if length % step:
+            np.moveaxis(edge, axis, 0)[-1] = True
+    return edge
 
 
 def _codes(dcpl: Any) -> list[int]:

@@ -1,7 +1,9 @@
 """HDF5's types and attributes as NumPy's and Python's; what Zarr cannot hold is told in words."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from astrohpc.netcdf.classic import decode
 
 ATTRIBUTE_LIMIT = 64 * 2**20  # bytes; one that is larger is data in the wrong place
 
-_INDEX_CREATION = 1  # H5_INDEX_CRT_ORDER
+_INDEX_NAME, _INDEX_CREATION = 0, 1  # H5_index_t
 # What the netCDF library keeps for itself and never shows.
 _PRIVATE = {
     "_NCProperties",
@@ -50,6 +52,13 @@ class Type:
 
 def type_of(tid: Any) -> Type:
     """What NumPy calls it: text of any length is object, one character is ``S1``."""
+    return _described(tid.encode())
+
+
+# A file has few types and hundreds of attributes, and asking HDF5 costs more than reading a value.
+@lru_cache(maxsize=256)
+def _described(encoded: bytes) -> Type:
+    tid = h5t.decode(encoded)
     kind = tid.get_class()
     if kind == h5t.STRING:
         if not tid.is_variable_str() and tid.get_size() == 1:
@@ -83,13 +92,14 @@ def enumeration_attributes(kind: Type) -> dict[str, Any]:
     }
 
 
-def attribute_names(loc: Any) -> list[str]:
-    """Of an object, in the order of their making where the file knows it; private ones too."""
-    if not h5a.get_num_attrs(loc):
-        return []
+def attribute_names(loc: Any, plist: Any) -> list[str]:
+    """Of an object, in the order of their making where the file knows it; private ones too.
+
+    ``plist`` is the object's creation property list.
+    """
     names: list[bytes] = []
-    tracked = loc.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
-    h5a.iterate(loc, names.append, index_type=_INDEX_CREATION if tracked else 0)
+    tracked = plist.get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
+    h5a.iterate(loc, names.append, index_type=_INDEX_CREATION if tracked else _INDEX_NAME)
     return [name.decode() for name in names]
 
 
@@ -106,20 +116,22 @@ def read_attribute(loc: Any, name: str) -> Any:
     tid, space = aid.get_type(), aid.get_space()
     kind = type_of(tid)
     if space.get_simple_extent_type() == h5s.NULL:
-        return "" if kind.dtype == object or kind.dtype.kind == "S" else []
-    count = space.get_simple_extent_npoints()
+        return "" if kind.dtype.kind in "OS" else []
+    shape = space.get_simple_extent_dims()
+    count = math.prod(shape)
     if count * tid.get_size() > ATTRIBUTE_LIMIT:
         raise Unstorable(f"takes {count * tid.get_size()} bytes, which is data and no attribute")
     values: NDArray[Any]
-    if kind.dtype == object:
-        texts = [decode(one) for one in read_texts(aid, tid, space.shape).ravel()]
+    if kind.dtype.kind == "O":
+        texts = [decode(one) for one in read_texts(aid, tid, shape).ravel()]
         return texts[0] if count == 1 else texts
-    values = np.empty(space.shape, kind.dtype)
+    values = np.empty(shape, kind.dtype)
     aid.read(values, mtype=tid if kind.plain else None)
     if kind.dtype.kind == "S":
         return decode(values.tobytes())
-    numbers = values.ravel().tolist()
-    return numbers[0] if count == 1 else numbers
+    # A single number keeps its type: in which precision packed values are unpacked hangs on it.
+    numbers = values.astype(kind.dtype.newbyteorder("=")).ravel()
+    return numbers[0] if count == 1 else numbers.tolist()
 
 
 def read_texts(where: Any, tid: Any, shape: tuple[int, ...], *spaces: Any) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
 from astrohpc.store.codec import Damaged
+from astrohpc.store.rounding import Losses
 from astrohpc.store.shard_index import read_index
 from astrohpc.store.tally import Statistics
 
@@ -37,6 +38,7 @@ class Done:
     checks: NDArray[np.uint32]
     statistics: Statistics
     direct: bool
+    losses: Losses
 
     def line(self) -> str:
         """As JSON."""
@@ -48,6 +50,7 @@ class Done:
             "checks": base64.standard_b64encode(self.checks.astype("<u4").tobytes()).decode(),
             "statistics": _numbers(self.statistics),
             "direct": self.direct,
+            "losses": self.losses.record(),
         }
         return json.dumps(record, allow_nan=False)
 
@@ -65,6 +68,7 @@ class Done:
                 checks.astype(np.uint32),
                 _statistics(record["statistics"]),
                 bool(record["direct"]),
+                Losses.parse(record["losses"]),
             )
         except (ValueError, KeyError, TypeError):
             return None

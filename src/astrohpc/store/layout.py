@@ -9,6 +9,7 @@ _SAMPLE_MOST = 4 * MIB  # a field of one time stays whole up to this
 _PART = 2 * MIB  # and is cut into parts of about this beyond it
 _LEAST = 8 * KIB  # a chunk below this costs more to find than to decode
 _FOLLOW_MOST, _FOLLOW_LEAST = MIB, 64 * KIB  # source chunks within these are kept as they are
+_TOGETHER_BYTES, _TOGETHER_MOST = MIB, 64  # small members share a shard: up to this size and number
 _CALL_MS, _DECODE_BYTES_MS = 0.05, 2.0 * MIB  # one chunk's overhead, and the rate of one core
 
 
@@ -82,16 +83,22 @@ def _series(chunk: list[int], itemsize: int, axes: Axes, times: int) -> list[int
 def choose_shard(
     shape: Sequence[int], itemsize: int, axes: Axes, chunk: Sequence[int], most_bytes: int
 ) -> tuple[int, ...]:
-    """The shard: whole samples first, then times, then members, as many as memory holds."""
+    """The shard: whole samples first, then times, as many as memory holds, then members if they are small.
+
+    How many members share a shard does not depend on how many there are, so that a sweep can grow and
+    keep the shards that are full.
+    """
     shard = list(chunk)
-    order = [*reversed(axes.rest)]
-    order += [axis for axis in (axes.time, axes.member) if axis is not None]
+    order = [*reversed(axes.rest)] + ([] if axes.time is None else [axes.time])
     for axis in order:
         room = max(1, most_bytes // max(1, math.prod(shard) * itemsize))
         count = max(1, -(-shape[axis] // chunk[axis]))
         shard[axis] = chunk[axis] * min(count, room)
         if shard[axis] < shape[axis]:  # what follows would leave holes in this one
-            break
+            return tuple(shard)
+    if axes.member is not None:
+        together = _TOGETHER_BYTES // max(1, math.prod(shard) * itemsize)
+        shard[axes.member] *= max(1, min(_TOGETHER_MOST, together))
     return tuple(shard)
 
 

@@ -29,9 +29,10 @@ class Look:
     known: Mapping[str, NDArray[Any]]
     digests: Mapping[str, str]  # of larger ones without a time axis
 
-    def times(self) -> int:
-        """How many times it has."""
-        return self.source.dimensions[self.time_dim].size if self.time_dim else 0
+    def times(self, time_dim: str | None) -> int:
+        """How many times it has, along the axis that the store takes for time."""
+        there = time_dim is not None and time_dim in self.source.dimensions
+        return self.source.dimensions[time_dim].size if there and time_dim else 0
 
 
 def look(path: Path) -> Look:

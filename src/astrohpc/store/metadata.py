@@ -9,22 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.files import write_atomic
+from astrohpc.store import rounding
 from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.planarrays import needed_fill
+from astrohpc.store.rounding import Losses
 from astrohpc.store.schema import (
     ArraySpec,
     array_metadata,
     consolidated,
     group_metadata,
+    read_metadata,
     write_metadata,
 )
 from astrohpc.store.shard_index import crc32c
 from astrohpc.version import VERSION
 
 
-def write_before(store: Path, plan: Plan, about: Mapping[str, Any]) -> None:
-    """All metadata but the consolidated ones, and what is known already; the root says ``partial``."""
-    write_metadata(store, group_metadata(_root(plan, {**about, "astrohpc_state": "partial"})))
+def write_before(store: Path, plan: Plan, about: Mapping[str, Any], *, anew: bool) -> None:
+    """All metadata but the consolidated ones, and what is known already; the root says ``partial``.
+
+    Where no shard is to be made the root is left as it is, for who reads the store just now.
+    """
+    if anew or read_metadata(store) is None:
+        write_metadata(store, group_metadata(_root(plan, {**about, "astrohpc_state": "partial"})))
     for path, attrs in _groups(plan).items():
         write_metadata(store / path, group_metadata(attrs))
     for array in plan.arrays:
@@ -35,19 +42,39 @@ def write_before(store: Path, plan: Plan, about: Mapping[str, Any]) -> None:
 
 
 def write_after(
-    store: Path, plan: Plan, about: Mapping[str, Any], *, complete: bool, gaps: Iterable[str]
+    store: Path,
+    plan: Plan,
+    about: Mapping[str, Any],
+    *,
+    complete: bool,
+    gaps: Iterable[str],
+    losses: Mapping[str, Losses],
 ) -> None:
-    """The last act: arrays in which shards are missing say so, and the root holds all metadata."""
+    """The last act: arrays say what they lack and lost, and the root holds all metadata."""
     holes = set(gaps)
     nodes: dict[str, Any] = {p: group_metadata(attrs) for p, attrs in _groups(plan).items()}
     for array in plan.arrays:
         spec = _with_fill(array.spec) if array.spec.path in holes else array.spec
+        lost = losses.get(spec.path)
+        if lost is not None:
+            spec = replace(spec, attrs={**spec.attrs, **_of_losses(array, lost)})
         content = array_metadata(spec)
         write_metadata(store / spec.path, content)
         nodes[spec.path] = content
     state = "complete" if complete else "partial"
     root = group_metadata(_root(plan, {**about, "astrohpc_state": state}))
     write_metadata(store, consolidated(root, nodes))
+
+
+def _of_losses(array: PlannedArray, lost: Losses) -> dict[str, Any]:
+    """What the array says of digits that its source had."""
+    found: dict[str, Any] = {}
+    if lost.float32 is not None:
+        found |= rounding.float32_attributes(lost.float32)
+    if lost.digits is not None and array.digits is not None:
+        bits = rounding.bits_for_digits(array.digits, array.spec.dtype)
+        found |= rounding.attributes(rounding.Kept(bits, array.digits), lost.digits)
+    return found
 
 
 def _with_fill(spec: ArraySpec) -> ArraySpec:
@@ -68,7 +95,7 @@ def _root(plan: Plan, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_helper(array: PlannedArray) -> bool:
     """What stands beside the members and describes them, without being an axis itself."""
-    return array.usual is None and array.spec.path not in array.spec.dims
+    return array.usual is None and bool(array.spec.dims) and array.spec.path not in array.spec.dims
 
 
 def _groups(plan: Plan) -> dict[str, Mapping[str, Any]]:

@@ -6,7 +6,6 @@ variable in a picture. Made of the store as it stands on disk, so that what it s
 
 import base64
 import html
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ import numpy as np
 from astrohpc.clock import duration
 from astrohpc.files import digest, size, write_atomic
 from astrohpc.store.convert import Report, Request
+from astrohpc.store.glance import Glance, open_store
 from astrohpc.store.journal import FOLDER, Done, read_journal
 from astrohpc.store.pictures import draw, drawing
 from astrohpc.store.scenes import axes_of, is_pictured, scene
-from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
-from astrohpc.store.glance import Stored
 from astrohpc.store.tally import Statistics
 from astrohpc.version import VERSION
 
@@ -78,18 +76,12 @@ def write_page(
     A page that was made of the very same store and findings stays, with its figures of speed.
     """
     store = request.target
-    root = json.loads((store / META).read_text(encoding="utf-8"))
+    root, arrays = open_store(store)
     noted = read_journal(store)
     path = store / FOLDER / PAGE
     stamp = _stamp(report, root, noted)
     if path.is_file() and stamp in path.read_text(encoding="utf-8", errors="replace"):
         return path
-    nodes = root["consolidated_metadata"]["metadata"]
-    arrays = {
-        name: Stored.parse(store, name, meta)
-        for name, meta in nodes.items()
-        if meta["node_type"] == "array"
-    }
     mark = mark_of(root["attributes"])
     helpers = str(root["attributes"].get("coordinates", "")).split()
     shown = [array for array in arrays.values() if is_pictured(array, arrays, helpers)]
@@ -103,7 +95,7 @@ def write_page(
         *_head(request, report, made, root["attributes"], mark),
         *_findings(report),
         *_facts(request, report, made, root["attributes"]),
-        *_table(arrays, noted, {array.path for array in shown}, mark),
+        *_table(arrays, noted, {array.array.name for array in shown}, mark),
         f"<h2>Pictures</h2><p>{len(shown)} variables; hatched: no value.</p>",
         *pictures,
         f"<!-- {stamp} --></body></html>\n",
@@ -225,7 +217,7 @@ def _details(summary: str, items: Sequence[str]) -> str:
 
 # ------------------------------------------------------------------------------------ numbers
 def _table(
-    arrays: Mapping[str, Stored], noted: Mapping[str, Done], shown: set[str], mark: str
+    arrays: Mapping[str, Glance], noted: Mapping[str, Done], shown: set[str], mark: str
 ) -> Iterator[str]:
     of_array: dict[str, list[Done]] = {}
     for done in noted.values():
@@ -235,12 +227,12 @@ def _table(
         yield f'<caption class="mark">{mark}</caption>'
     yield "<tr>" + "".join(f"<th>{name}</th>" for name in _COLUMNS) + "</tr>"
     for array in arrays.values():
-        cells = _row(array, of_array.get(array.path, []))
-        name = _text(array.path)
-        if array.path in shown:
-            name = f'<a href="#{_anchor(array.path)}">{name}</a>'
-        said = array.attrs.get("long_name") or array.attrs.get("standard_name") or ""
-        unit = array.attrs.get("units")
+        cells = _row(array, of_array.get(array.array.name, []))
+        name = _text(array.array.name)
+        if array.array.name in shown:
+            name = f'<a href="#{_anchor(array.array.name)}">{name}</a>'
+        said = array.array.attrs.get("long_name") or array.array.attrs.get("standard_name") or ""
+        unit = array.array.attrs.get("units")
         words = _text(f"{said} [{unit}]" if unit else said)
         yield (
             f'<tr><td title="{words}">{name}{" [" + _text(unit) + "]" if unit else ""}</td>'
@@ -250,21 +242,22 @@ def _table(
     yield "</table></div>"
 
 
-def _row(array: Stored, shards: Sequence[Done]) -> list[str]:
+def _row(array: Glance, shards: Sequence[Done]) -> list[str]:
     stored = sum(done.nbytes for done in shards)
-    if array.shard is None:
+    if array.array.shard is None:
         made = "with the metadata"
-        stored = sum(path.stat().st_size for path in array.files())
+        stored = array.stored_bytes()
     else:
         straight = sum(done.direct for done in shards)
         made = "source bytes" if straight == len(shards) else "through numpy"
         if 0 < straight < len(shards):
             made = f"{straight} of {len(shards)} source bytes"
     return [
-        " × ".join(f"{dim} {n}" for dim, n in zip(array.dims, array.shape, strict=True)) or "1",
-        "text" if array.dtype.kind == "O" else str(array.dtype.newbyteorder("=")),
-        "×".join(map(str, array.chunk)) or "1",
-        f"{len(shards)} of {math.prod(array.grid)}" if array.shard else "—",
+        " × ".join(f"{dim} {n}" for dim, n in zip(array.array.dims, array.array.shape, strict=True))
+        or "1",
+        "text" if array.array.stored.kind == "O" else str(array.array.dtype),
+        "×".join(map(str, array.array.chunk)) or "1",
+        f"{len(shards)} of {math.prod(array.array.grid)}" if array.array.shard else "—",
         size(array.nbytes),
         size(stored),
         f"{array.nbytes / stored:.2f}" if stored else "—",
@@ -273,13 +266,13 @@ def _row(array: Stored, shards: Sequence[Done]) -> list[str]:
     ]
 
 
-def _statistics(array: Stored, shards: Sequence[Done]) -> tuple[str, str, str, str]:
+def _statistics(array: Glance, shards: Sequence[Done]) -> tuple[str, str, str, str]:
     """Least, greatest, mean and missing, of what numbers mean; dashes where nothing was counted."""
     nothing = ("—", "—", "—", "—")
-    unsigned = str(array.attrs.get("_Unsigned", "")).lower() == "true"
-    if array.dtype.kind not in "iuf":
+    unsigned = str(array.array.attrs.get("_Unsigned", "")).lower() == "true"
+    if array.array.stored.kind not in "iuf":
         return nothing
-    if array.shard is None:
+    if array.array.shard is None:
         values = array.meant(array.whole())
         there = values[np.isfinite(values)]
         if not there.size:
@@ -292,8 +285,8 @@ def _statistics(array: Stored, shards: Sequence[Done]) -> tuple[str, str, str, s
     kept = total.count - total.missing
     if not kept:
         return ("—", "—", "—", _share(total.missing, total.count))
-    scale = float(array.attrs.get("scale_factor", 1.0))
-    offset = float(array.attrs.get("add_offset", 0.0))
+    scale = float(array.array.attrs.get("scale_factor", 1.0))
+    offset = float(array.array.attrs.get("add_offset", 0.0))
     low, high = sorted(scale * one + offset for one in (total.minimum, total.maximum))
     mean = scale * total.total / kept + offset
     return f"{low:.6g}", f"{high:.6g}", f"{mean:.6g}", _share(total.missing, total.count)
@@ -308,18 +301,18 @@ def _anchor(path: str) -> str:
     return "p-" + "".join(one if one.isalnum() else "-" for one in path)
 
 
-def _picture(array: Stored, arrays: Mapping[str, Stored], mark: str) -> str:
+def _picture(array: Glance, arrays: Mapping[str, Glance], mark: str) -> str:
     """One picture; what cannot be drawn says why, and the page goes on."""
-    name = _text(array.path)
+    name = _text(array.array.name)
     try:
         png = draw(scene(array, axes_of(array, arrays)), mark)
     except Exception as error:  # noqa: BLE001 - a picture is not worth a page
         return (
-            f'<figure id="{_anchor(array.path)}"><figcaption>{name}: could not be drawn '
+            f'<figure id="{_anchor(array.array.name)}"><figcaption>{name}: could not be drawn '
             f"({_text(type(error).__name__)}: {_text(error)})</figcaption></figure>"
         )
     data = base64.standard_b64encode(png).decode()
     return (
-        f'<figure id="{_anchor(array.path)}"><img alt="{name}" '
+        f'<figure id="{_anchor(array.array.name)}"><img alt="{name}" '
         f'src="data:image/png;base64,{data}"></figure>'
     )

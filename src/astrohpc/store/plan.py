@@ -10,6 +10,7 @@ from astrohpc.store.agree import Refusal
 from astrohpc.store.look import Look
 from astrohpc.store.schema import ArraySpec
 from astrohpc.store.source import Variable
+from astrohpc.store.treatment import Treatment
 
 MEMBER = "member"
 
@@ -23,6 +24,7 @@ class Piece:
     member: int | None
     begin: int
     times: int | None  # None: no time axis
+    treatment: Treatment | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,12 @@ class PlannedArray:
     time_axis: int | None = None
     unpack: bool = False
     usual: Variable | None = None
-    treated: bool = False  # values are changed on their way: regridded, rounded, interpolated
+    digits: int | None = None  # significant ones that are kept
+
+    @property
+    def treated(self) -> bool:
+        """Whether values are changed on their way."""
+        return self.digits is not None or any(piece.treatment for piece in self.pieces)
 
 
 @dataclass(frozen=True, eq=False)

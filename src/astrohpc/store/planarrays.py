@@ -1,18 +1,20 @@
 """Which arrays a store has: for each variable what its files agree on, and where its values come from."""
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.errors import ConfigError
+from astrohpc.store import rounding
 from astrohpc.store.agree import PACKING, Signature, packing, usual
 from astrohpc.store.draft import Draft
 from astrohpc.store.layout import Axes, choose_chunk, choose_shard
+from astrohpc.store.naming import name_of, names, renamed, unfit_for_store, wanted
 from astrohpc.store.plan import MEMBER, Piece, PlannedArray
 from astrohpc.store.schema import ArraySpec
 from astrohpc.store.source import Chunks, Rows, Variable
+from astrohpc.store.times import rebased
 from astrohpc.store.unpack import unpack, unpacked_dtype
 
 _FILLS = {1: -127, 2: -32767, 4: -2147483647, 8: -9223372036854775806}  # netCDF's own, for integers
@@ -25,50 +27,39 @@ def plan_arrays(draft: Draft) -> list[PlannedArray]:
     for run in draft.runs:
         for i in run.looks:
             paths |= dict.fromkeys(v.path for v in draft.looks[i].source.variables)
-    arrays = []
-    for path in _wanted(draft, paths):
+    arrays: dict[str, PlannedArray] = {}
+    for path in wanted(draft, list(paths)):
         array = _plan_one(draft, path)
-        if array is not None:
-            arrays.append(array)
+        if array is None:
+            continue
+        if array.spec.path in arrays:
+            given = next(k for k, new in draft.settings.rename.items() if new in array.spec.path)
+            raise ConfigError(
+                f"rename.{given}: {array.spec.path!r} is the name of another variable; choose another name."
+            )
+        arrays[array.spec.path] = array
     for i, look in enumerate(draft.looks):
         for path, reason in look.source.unstorable.items():
             draft.refuse(i, path, reason)
-    return arrays + _member_arrays(draft, {array.spec.path for array in arrays})
+    if any(array.digits is not None for array in arrays.values()):
+        arrays[rounding.CONTAINER] = _quantization(draft)
+    return [*arrays.values(), *_member_arrays(draft, set(arrays))]
 
 
-def _wanted(draft: Draft, paths: Iterable[str]) -> list[str]:
-    """What was asked for, and the axes, bounds and helpers without which it could not be read."""
-    settings = draft.settings
-
-    def asked(path: str) -> bool:
-        name = path.rpartition("/")[2]
-        names = {path, name, draft.naming.canonical.get(path, name)}
-        wanted = not settings.variables or any(
-            fnmatchcase(mine, one) for mine in names for one in settings.variables
-        )
-        return wanted and not any(fnmatchcase(path, one) for one in settings.without)
-
-    paths = list(paths)
-    keep = {path for path in paths if asked(path)}
-    if settings.variables:
-        grown = True
-        while grown:
-            more = {need for path in keep for need in _needs(draft, path) if need in paths} - keep
-            keep |= more
-            grown = bool(more)
-    return [path for path in paths if path in keep]
-
-
-def _needs(draft: Draft, path: str) -> set[str]:
-    for look in draft.looks:
-        for variable in look.source.variables:
-            if variable.path == path:
-                words = [
-                    str(variable.attrs.get(name, ""))
-                    for name in ("bounds", "coordinates", "formula_terms", "grid_mapping")
-                ]
-                return set(variable.dims) | set(" ".join(words).replace(":", " ").split())
-    return set()
+def _quantization(draft: Draft) -> PlannedArray:
+    """The scalar that CF wants beside rounded variables: its attributes name the algorithm."""
+    spec = ArraySpec(
+        path=rounding.CONTAINER,
+        dims=(),
+        shape=(),
+        dtype=np.dtype("i4"),
+        chunk=(),
+        shard=None,
+        codec=draft.settings.coding(),
+        fill=0,
+        attrs=rounding.container_attributes(),
+    )
+    return PlannedArray(spec, values=np.array(0, "i4"))
 
 
 def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
@@ -76,11 +67,16 @@ def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
     if not places:
         return None
     first = _variable(draft, places[0][1][0], path)
+    unfit = unfit_for_store(draft, first)
+    if unfit:
+        draft.refuse(places[0][1][0], path, unfit)
+        return None
     timed = draft.time_dim is not None and draft.time_dim in first.dims
     if all(path in draft.looks[i].known for _, looks in places for i in looks):
         return _known_array(draft, path, places, timed)
     if timed and first.dims[0] != draft.time_dim:
-        if any(len(looks) > 1 for _, looks in places):
+        shapes = {_variable(draft, i, path).shape for _, looks in places for i in looks}
+        if len(shapes) > 1 or any(len(looks) > 1 for _, looks in places):
             draft.refuse(
                 places[0][1][0],
                 path,
@@ -137,7 +133,8 @@ def _variable(draft: Draft, look: int, path: str) -> Variable:
 
 
 def _signature(draft: Draft, look: int, path: str) -> Signature:
-    return Signature.of(_variable(draft, look, path), draft.time_dim)
+    free = draft.treatments.free(draft.looks[look])
+    return Signature.of(_variable(draft, look, path), draft.time_dim, free)
 
 
 # ------------------------------------------------------------------------- values known already
@@ -155,6 +152,11 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
                 unpack(part, _variable(draft, i, path))
                 for i, part in zip(looks, parts, strict=True)
             ]
+        elif path in draft.time_bounds and draft.time_units:
+            parts = [
+                rebased(draft.looks[i], part, draft.time_dim or "", draft.time_units)
+                for i, part in zip(looks, parts, strict=True)
+            ]
         first = _variable(draft, looks[0], path)
         if len(parts) > 1 and timed and first.dims[0] == draft.time_dim:
             whole[number] = np.concatenate(parts)
@@ -168,19 +170,27 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             )
     if not whole:
         return None
+    for number, looks in places:
+        if number in whole:
+            whole[number] = _treated_value(draft, looks[0], path, whole[number])
     number = next(iter(whole))
     variable = _variable(draft, dict(places)[number][0], path)
     values = whole[number]
-    dims = _names(variable.dims[: values.ndim])
-    once = len(whole) == len(draft.runs) and all(_same(values, one) for one in whole.values())
-    attrs = draft.naming.attributes(path, variable.attrs)
+    dims = names(draft, variable.dims[: values.ndim])
+    axis = variable.dims == (path,)
+    # An axis that a member does not have is that of the others: they are on one grid.
+    all_have = axis or len(whole) == len(draft.runs)
+    once = all_have and all(_same(values, one) for one in whole.values())
+    attrs = renamed(draft, draft.canonical.attributes(path, variable.attrs))
+    if path == draft.time_dim or (path in draft.time_bounds and "units" in attrs):
+        attrs |= {"units": draft.time_units} if draft.time_units else {}
     fill = attrs.get("_FillValue", variable.fill)
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
-    name = _name(draft, path)
+    name = name_of(draft, path)
     if draft.stacked and not once:
         fill, attrs = needed_fill(values.dtype, fill, attrs)
-        if variable.dims == (path,):
+        if axis:
             name += "_of_member"
             draft.notes.append(f"{path} differs between members; it is {name} in the store")
         values = _stack(draft, whole, fill)
@@ -198,6 +208,20 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         attrs=attrs,
     )
     return PlannedArray(spec, values=values, usual=variable)
+
+
+def _treated_value(draft: Draft, look: int, path: str, values: NDArray[Any]) -> NDArray[Any]:
+    """A known value on the store's own grid and layers."""
+    variable = _variable(draft, look, path)
+    seen = draft.looks[look]
+    axis = draft.treatments.axis(seen, variable, values)
+    if axis is not values:
+        return axis
+    treatment = draft.treatments.of(seen, variable)
+    if treatment is None or treatment.regrid is None or values.dtype.kind not in "iuf":
+        return values
+    kind = values.dtype if values.dtype.kind == "f" else np.dtype("f8")
+    return treatment.regrid.apply(values.astype(kind), variable.fill)
 
 
 def _stack(draft: Draft, whole: dict[int, NDArray[Any]], fill: Any) -> NDArray[Any]:
@@ -231,7 +255,8 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         for i in looks if timed else looks[:1]:
             variable = _variable(draft, i, path)
             times = variable.shape[0] if timed else None
-            pieces.append(Piece(i, variable, number if stacked else None, begin, times))
+            treatment = draft.treatments.of(draft.looks[i], variable)
+            pieces.append(Piece(i, variable, number if stacked else None, begin, times, treatment))
             begin += times or 0
     first = pieces[0].variable
     unpacks = _unpacks(draft, path, places)
@@ -245,7 +270,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         dtype = np.dtype("f4")
     if len(dtypes) > 1:
         draft.notes.append(f"{path} has several types; the store has {dtype}")
-    attrs = draft.naming.attributes(path, first.attrs)
+    attrs = renamed(draft, draft.canonical.attributes(path, first.attrs))
     fill = next((p.variable.fill for p in pieces if p.variable.fill is not None), None)
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
@@ -253,6 +278,11 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
             f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}"
         )
     shape = list(first.shape)
+    digits = _digits(draft, path) if dtype.kind == "f" else None
+    if pieces[0].treatment is not None:
+        shape = list(draft.treatments.shape(pieces[0].treatment, first.shape))
+        dtype = dtype if dtype.kind == "f" else np.dtype("f8")
+        fill, attrs = needed_fill(dtype, fill, attrs)
     if timed:
         shape[0] = draft.length
     if stacked:
@@ -267,12 +297,14 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         offset if timed else None,
         tuple(range(offset + int(timed), len(shape))),
     )
-    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, _own_chunk(first, timed))
-    most = draft.shard_bytes // (3 if unpacks else 1)  # room for what comes between
+    treated = unpacks or pieces[0].treatment is not None
+    own = None if pieces[0].treatment else _own_chunk(first, timed)
+    chunk = choose_chunk(shape, dtype.itemsize, axes, draft.settings.read, own)
+    most = draft.shard_bytes // (3 if treated else 1)  # room for what comes between
     shard = choose_shard(shape, dtype.itemsize, axes, chunk, most)
     spec = ArraySpec(
-        path=_name(draft, path),
-        dims=((MEMBER,) if stacked else ()) + _names(first.dims),
+        path=name_of(draft, path),
+        dims=((MEMBER,) if stacked else ()) + names(draft, first.dims),
         shape=tuple(shape),
         dtype=dtype,
         chunk=chunk,
@@ -288,7 +320,14 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         time_axis=axes.time,
         unpack=unpacks,
         usual=first,
+        digits=digits,
     )
+
+
+def _digits(draft: Draft, path: str) -> int | None:
+    """How many significant digits of a variable are kept, where not all are."""
+    wanted = draft.settings.digits
+    return wanted.get(path, wanted.get(name_of(draft, path), wanted.get("*")))
 
 
 def _is_once(draft: Draft, path: str, places: Places) -> bool | None:
@@ -362,22 +401,6 @@ def needed_fill(
         else:
             fill = np.iinfo(dtype).max if dtype.kind == "u" else False
     return fill, {**attrs, "_FillValue": attrs.get("_FillValue", fill)}
-
-
-def _name(draft: Draft, path: str) -> str:
-    group, _, name = path.rpartition("/")
-    given = draft.settings.rename
-    name = given.get(path) or given.get(name) or draft.naming.canonical.get(path, name)
-    return f"{group}/{name}" if group else name
-
-
-def _names(dims: Sequence[str]) -> tuple[str, ...]:
-    """Dimension names without their groups, unless two would then be one."""
-    short = [dim.rpartition("/")[2] for dim in dims]
-    return tuple(
-        one if short.count(one) == 1 or dims.count(dim) > 1 else dim.replace("/", "_")
-        for one, dim in zip(short, dims, strict=True)
-    )
 
 
 def _member_arrays(draft: Draft, taken: set[str]) -> list[PlannedArray]:

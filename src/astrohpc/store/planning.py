@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astrohpc.store.agree import Refusal, common
+from astrohpc.store.canonical import canonical_names
 from astrohpc.store.draft import (
     Draft,
     Run,
@@ -17,7 +18,6 @@ from astrohpc.store.draft import (
 )
 from astrohpc.store.look import Look
 from astrohpc.store.members import MemberFiles
-from astrohpc.store.names import canonical_names
 from astrohpc.store.plan import Plan
 from astrohpc.store.planarrays import plan_arrays
 from astrohpc.store.settings import StoreSettings
@@ -51,15 +51,15 @@ def make_plan(
             )
         if there and not missing:
             draft.runs.append(Run(member.name, tuple(there), member.attrs))
-    order_in_time(draft)
     keep_those_on_one_grid(draft)
+    order_in_time(draft)
     keep_those_on_one_axis(draft)
     if not draft.runs:
         return Plan(tuple(seen), (), (), tuple(draft.refused), (), {})
     if settings.names == "canonical":
         used = [draft.looks[i] for run in draft.runs for i in run.looks]
-        draft.naming = canonical_names(used, settings.rename)
-        draft.notes += draft.naming.notes
+        draft.canonical = canonical_names(used, settings.rename)
+        draft.notes += draft.canonical.notes
     arrays = plan_arrays(draft)
     attrs, per_member = _attributes(draft)
     if per_member:

@@ -5,7 +5,8 @@ becomes the fill. Every function returns the largest error it made, to be writte
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,38 @@ class Error:
             max(self.relative, other.relative),
             self.underflow + other.underflow,
         )
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What values lost on their way: as float64 became float32, and as digits were rounded away."""
+
+    float32: Error | None = None
+    digits: Error | None = None
+
+    def joined(self, other: "Losses") -> "Losses":
+        """Of both."""
+        return Losses(_joined(self.float32, other.float32), _joined(self.digits, other.digits))
+
+    def record(self) -> dict[str, list[float] | None]:
+        """As JSON."""
+        return {
+            name: None if one is None else list(astuple(one)) for name, one in vars(self).items()
+        }
+
+    @classmethod
+    def parse(cls, record: Mapping[str, Sequence[float] | None]) -> "Losses":
+        """From JSON."""
+        return cls(
+            *(
+                None if one is None else Error(float(one[0]), float(one[1]), int(one[2]))
+                for one in (record.get("float32"), record.get("digits"))
+            )
+        )
+
+
+def _joined(one: Error | None, other: Error | None) -> Error | None:
+    return other if one is None else one if other is None else one.joined(other)
 
 
 @dataclass(frozen=True)

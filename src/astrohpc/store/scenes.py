@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.store.glance import Glance, Picks
 from astrohpc.store.plan import MEMBER
-from astrohpc.store.glance import Picks, Stored
 
 Array = NDArray[np.float64]
 
@@ -81,20 +81,20 @@ class Scene:
     panels: tuple[Field | Curve, ...]
 
 
-def axes_of(array: Stored, arrays: Mapping[str, Stored]) -> list[Axis]:
+def axes_of(array: Glance, arrays: Mapping[str, Glance]) -> list[Axis]:
     """The array's axes, with the values of their coordinates where the store has them."""
-    return [_axis(array, k, arrays) for k in range(len(array.shape))]
+    return [_axis(array, k, arrays) for k in range(len(array.array.shape))]
 
 
-def _axis(array: Stored, k: int, arrays: Mapping[str, Stored]) -> Axis:
-    dim, size = array.dims[k], array.shape[k]
-    group = array.path.rpartition("/")[0]
+def _axis(array: Glance, k: int, arrays: Mapping[str, Glance]) -> Axis:
+    dim, size = array.array.dims[k], array.array.shape[k]
+    group = array.array.name.rpartition("/")[0]
     own = arrays.get(f"{group}/{dim}") or arrays.get(dim)
-    if own is None or own.shape != (size,):
+    if own is None or own.array.shape != (size,):
         kind = MEMBER if dim == MEMBER else _kind(dim, {})
         return Axis(dim, kind, "", np.arange(size, dtype=np.float64))
-    unit = str(own.attrs.get("units", ""))
-    kind = _kind(dim, own.attrs)
+    unit = str(own.array.attrs.get("units", ""))
+    kind = _kind(dim, own.array.attrs)
     values = own.whole()
     if values.dtype.kind != "O":
         values = own.meant(values)
@@ -102,7 +102,7 @@ def _axis(array: Stored, k: int, arrays: Mapping[str, Stored]) -> Axis:
             values = np.arange(size, dtype=np.float64)
     elif dim != MEMBER:
         values = np.arange(size, dtype=np.float64)
-    down = str(own.attrs.get("positive", "")).lower() == "down" or unit.lower() in _PRESSURES
+    down = str(own.array.attrs.get("positive", "")).lower() == "down" or unit.lower() in _PRESSURES
     return Axis(dim, kind, "" if unit == "1" else unit, values, down)
 
 
@@ -134,28 +134,28 @@ def _kind(dim: str, attrs: Mapping[str, Any]) -> str:
     return "lat" if name.startswith("lat_") else ""
 
 
-def is_pictured(array: Stored, arrays: Mapping[str, Stored], helpers: Sequence[str]) -> bool:
+def is_pictured(array: Glance, arrays: Mapping[str, Glance], helpers: Sequence[str]) -> bool:
     """Whether it is a variable with more than one number: no axis, no bounds of one, no helper."""
-    bounds = {str(one.attrs.get("bounds", "")) for one in arrays.values()}
-    name = array.path.rpartition("/")[2]
+    bounds = {str(one.array.attrs.get("bounds", "")) for one in arrays.values()}
+    name = array.array.name.rpartition("/")[2]
     return (
-        array.dtype.kind in "iufb"
-        and int(np.prod(array.shape)) > 1
-        and array.dims != (name,)
+        array.array.stored.kind in "iufb"
+        and int(np.prod(array.array.shape)) > 1
+        and array.array.dims != (name,)
         and name not in bounds
-        and array.path not in helpers
+        and array.array.name not in helpers
     )
 
 
-def scene(array: Stored, axes: Sequence[Axis]) -> Scene:
+def scene(array: Glance, axes: Sequence[Axis]) -> Scene:
     """Read what the picture of an array shows."""
-    attrs = array.attrs
+    attrs = array.array.attrs
     unit = str(attrs.get("units", ""))
     long_name = str(attrs.get("long_name", "") or attrs.get("standard_name", ""))
-    return Scene(array.path, long_name, unit, tuple(_panels(array, axes)))
+    return Scene(array.array.name, long_name, unit, tuple(_panels(array, axes)))
 
 
-def _panels(array: Stored, axes: Sequence[Axis]) -> list[Field | Curve]:
+def _panels(array: Glance, axes: Sequence[Axis]) -> list[Field | Curve]:
     member, time, rest = _first(axes, MEMBER), _first(axes, "time"), []
     for k, axis in enumerate(axes):
         if k not in (member, time) and len(axis.values) > 1:
@@ -194,7 +194,7 @@ def _shown(axes: Sequence[Axis], rest: Sequence[int], long: Sequence[int]) -> tu
 
 
 def _main(
-    array: Stored, axes: Sequence[Axis], shown: tuple[int, ...]
+    array: Glance, axes: Sequence[Axis], shown: tuple[int, ...]
 ) -> tuple[Field | Curve, Picks]:
     picks: list[NDArray[np.int64]] = []
     for k, axis in enumerate(axes):
@@ -238,9 +238,9 @@ def _spread(size: int, most: int) -> NDArray[np.int64]:
     return np.arange(0, size, -(-size // most))
 
 
-def _affordable(array: Stored, picks: Sequence[NDArray[np.int64]], axes: Sequence[int]) -> Picks:
+def _affordable(array: Glance, picks: Sequence[NDArray[np.int64]], axes: Sequence[int]) -> Picks:
     """Fewer places along these axes, until what must be read for them stays within bounds."""
-    chunk_bytes = max(1, int(np.prod(array.chunk)) * array.dtype.itemsize)
+    chunk_bytes = max(1, int(np.prod(array.array.chunk)) * array.array.stored.itemsize)
     most = max(16, min(_READ_CHUNKS, _READ_BYTES // chunk_bytes))
     found = list(picks)
     while array.touched(found) > most:
@@ -252,7 +252,7 @@ def _affordable(array: Stored, picks: Sequence[NDArray[np.int64]], axes: Sequenc
 
 
 def _section(
-    array: Stored, axes: Sequence[Axis], picks: Picks, vertical: int, shown: tuple[int, ...]
+    array: Glance, axes: Sequence[Axis], picks: Picks, vertical: int, shown: tuple[int, ...]
 ) -> Field:
     """The mean around latitude circles, of all layers."""
     lat, lon = shown
@@ -272,7 +272,7 @@ def _section(
 
 
 def _means(
-    array: Stored, axes: Sequence[Axis], picks: Picks, long: Sequence[int], shown: Sequence[int]
+    array: Glance, axes: Sequence[Axis], picks: Picks, long: Sequence[int], shown: Sequence[int]
 ) -> Field | Curve:
     """What the first panel's mean is for every member and time, or for some of them."""
     cells = int(np.prod([len(picks[k]) for k in shown]))

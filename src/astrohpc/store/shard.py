@@ -27,6 +27,7 @@ from astrohpc.store.tally import Statistics, statistics
 from astrohpc.store.wheels import Assembly, Chunk, direct_chunks, name_of, proved
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a value that the kernel knows
+_TABLES_BYTES = 4 << 20  # what zstd keeps for itself at low levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class Worker:
         """
         n_chunks = -(-shard_bytes // max(1, chunk_bytes))
         read, chunk, out = kernels.Worker.sizes(chunk_bytes, _most_stored(chunk_bytes), n_chunks)
-        return read + 5 * chunk + out + shard_bytes
+        return read + 5 * chunk + out + shard_bytes + _TABLES_BYTES
 
 
 def write_direct(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from astrohpc.store.journal import Done
 from astrohpc.store.plan import Plan, PlannedArray
+from astrohpc.store.rounding import Losses
 from astrohpc.store.scan import changed
 from astrohpc.store.shard import ShardWritten, Worker, write_direct, write_values
 from astrohpc.store.source import BadSource
@@ -35,9 +36,9 @@ class Maker:
         try:
             spans = direct(self.plan, array, task.index)
             if spans is not None:
-                written = self._direct(temporary, array, spans)
+                written, losses = self._direct(temporary, array, spans), Losses()
             else:
-                written = self._values(temporary, array, task.index)
+                written, losses = self._values(temporary, array, task.index)
             self._unchanged(array, task.index)
             temporary.replace(target)
         finally:
@@ -50,6 +51,7 @@ class Maker:
             written.checks,
             written.statistics,
             spans is not None,
+            losses,
         )
 
     def _direct(self, target: Path, array: PlannedArray, spans: Direct) -> ShardWritten:
@@ -66,16 +68,20 @@ class Maker:
             worker=self.worker,
         )
 
-    def _values(self, target: Path, array: PlannedArray, index: Sequence[int]) -> ShardWritten:
-        return write_values(
+    def _values(
+        self, target: Path, array: PlannedArray, index: Sequence[int]
+    ) -> tuple[ShardWritten, Losses]:
+        values, losses = shard_values(array, index, self.readers)
+        written = write_values(
             target,
-            shard_values(array, index, self.readers),
+            values,
             shard_chunks=array.spec.per_shard,
             chunk_shape=array.spec.chunk,
             codec=array.spec.codec,
             fill=array.spec.fill,
             worker=self.worker,
         )
+        return written, losses
 
     def _unchanged(self, array: PlannedArray, index: Sequence[int]) -> None:
         for part in parts_of(array, index):

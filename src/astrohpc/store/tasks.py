@@ -66,9 +66,7 @@ def make_tasks(plan: Plan, settings: StoreSettings) -> list[Task]:
                     number,
                     index,
                     math.prod(sizes) * spec.dtype.itemsize,
-                    digest(
-                        [how, spec.path, spec.shape[1:], spec.chunk, spec.shard, index, made_of]
-                    ),
+                    digest([how, spec.path, sizes, spec.chunk, spec.shard, index, made_of]),
                 )
             )
     return sorted(found, key=lambda task: -task.nbytes)

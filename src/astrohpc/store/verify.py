@@ -119,7 +119,7 @@ class _Prover:
         self, path: Path, array: PlannedArray, index: Sequence[int], table: NDArray[np.int64]
     ) -> str:
         spec = array.spec
-        expected = shard_values(array, index, self.readers)
+        expected, _ = shard_values(array, index, self.readers)
         chunks = cut(expected, spec.per_shard, spec.chunk, spec.fill)
         for number, (wanted, span) in enumerate(zip(chunks, table, strict=True)):
             values = read_chunk(
@@ -168,6 +168,14 @@ def _as_in_file(values: NDArray[Any], spans: Direct) -> bytes:
     return raw.tobytes()
 
 
+def as_made(store: Path, settings: StoreSettings) -> StoreSettings:
+    """The settings that a store was made with; of ``settings`` only how fast to go about it."""
+    about = read_record(store, ABOUT) if is_store(store) else None
+    if about is None:
+        raise ConfigError(f"{store}: is no store of ours; name one that 'launch convert' made.")
+    return build(StoreSettings, {**asdict(settings), **about["settings"]}, "store")
+
+
 def verify(
     request: Request,
     ranks: Ranks,
@@ -176,20 +184,20 @@ def verify(
     say: Callable[[str], None],
 ) -> Verdict | None:
     """Hold the store against its sources; the verdict at rank 0, None at the others."""
+    request = replace(request, settings=as_made(request.target, request.settings))
     if not is_store(request.target):
         raise ConfigError(
             f"{request.target}: is no store of ours; name one that 'launch convert' made."
         )
-    about = read_record(request.target, ABOUT) or {}
-    written = {
-        **asdict(request.settings),
-        **about["settings"],
-    }  # as it was made, not as we would make it
-    request = replace(request, settings=build(StoreSettings, written, "store"))
     looks = look_at_all(request, ranks, say)
     plan = None
     if ranks.rank == 0:
-        plan = make_plan(request.members, looks or {}, request.settings, int(about["shard_bytes"]))
+        plan = make_plan(
+            request.members,
+            looks or {},
+            request.settings,
+            int((read_record(request.target, ABOUT) or {})["shard_bytes"]),
+        )
     plan = ranks.share(plan)
     assert plan is not None
     tasks = make_tasks(plan, request.settings)
@@ -214,7 +222,12 @@ def verify(
     shards = sorted(
         (plan.arrays[tasks[n].array].spec.key(tasks[n].index), w) for n, _, w in results if w
     )
-    wrong = [*_metadata(request.target, plan), *(text for _, text in shards)]
+    wanted = {plan.arrays[task.array].spec.key(task.index) for task in tasks}
+    orphans = [
+        f"{request.target / key}: no source has it any more; convert again, which removes it"
+        for key in sorted(noted.keys() - wanted)
+    ]
+    wrong = [*_metadata(request.target, plan), *(text for _, text in shards), *orphans]
     return Verdict(len(results), sum(count for _, count, _ in results), tuple(wrong), plan.refused)
 
 

@@ -24,17 +24,17 @@ _PLAIN = ("", "1", "nondimensional", "dimensionless")
 
 
 @dataclass(frozen=True)
-class Naming:
+class CanonicalNames:
     """Which variables have canonical names, and what is to be said of the others."""
 
-    canonical: Mapping[str, str] = field(default_factory=dict)  # by the engine's own
+    names: Mapping[str, str] = field(default_factory=dict)  # by the engine's own
     notes: tuple[str, ...] = ()
 
     def attributes(self, own: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         """The variable's attributes, with those that its file lacks."""
-        if own not in self.canonical:
+        if own not in self.names:
             return dict(attrs)
-        about = VARIABLES[self.canonical[own]]
+        about = VARIABLES[self.names[own]]
         said = {
             "standard_name": about.standard_name,
             "units": about.unit,
@@ -54,19 +54,20 @@ def engine_of(source: Source) -> str:
     return "rocke3d" if {"xlabel", "fromto"} <= source.attrs.keys() else ""
 
 
-def canonical_names(looks: Sequence[Look], renamed: Mapping[str, str]) -> Naming:
+def canonical_names(looks: Sequence[Look], renamed: Mapping[str, str]) -> CanonicalNames:
     """Name the variables of these files; those in ``renamed`` have their names from a person."""
     engines = {engine_of(look.source) for look in looks}
     if len(engines) != 1 or not (engine := engines.pop()):
-        return Naming()  # foreign files, or a mixture in which one name may mean two things
+        return CanonicalNames()  # foreign files, or a mixture in which one name may mean two things
     taken = {v.path for look in looks for v in look.source.variables} | set(renamed.values())
+    axes = {dim for look in looks for dim in look.source.dimensions}
     exact: dict[str, str] = {}
     notes: list[str] = []
     fed: dict[str, list[str]] = {}
     for name, recipe in ENGINES[engine].items():
         terms = [term for term, _ in recipe.terms]
         there = {term: _found(looks, engine, name, recipe, term) for term in terms}
-        if not any(there.values()):
+        if not any(there.values()) or axes & set(terms):
             continue
         own = terms[0]
         same = all(_same_unit(one, VARIABLES[name]) for one in there[own])
@@ -86,7 +87,7 @@ def canonical_names(looks: Sequence[Look], renamed: Mapping[str, str]) -> Naming
             f"{_SPOKEN[engine]}'s own variables ({', '.join(kept)}) keep their names, units and signs; "
             f"in canonical terms {'; '.join(fed)}"
         )
-    return Naming(exact, (*notes, *_sums(looks, engine)))
+    return CanonicalNames(exact, (*notes, *_sums(looks, engine)))
 
 
 def _is_plain(recipe: Recipe) -> bool:
