@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,15 @@ def main() -> int:
     return run(arguments.source, arguments.target, settings, verify=arguments.verify)
 
 
-def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> int:
-    """Convert or verify, as one rank of an MPI job or alone."""
+def run(
+    source: Path,
+    target: Path,
+    settings: Any,
+    *,
+    verify: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> int:
+    """Convert or verify, as one rank of an MPI job or alone; ``tell`` instead of lines with a time."""
     from astrohpc.clock import SystemClock, iso  # noqa: PLC0415
     from astrohpc.errors import ConfigError  # noqa: PLC0415
     from astrohpc.files import readable_failures  # noqa: PLC0415
@@ -61,8 +69,10 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
     clock = SystemClock()
     ranks = find_ranks()
 
-    def say(text: str) -> None:
+    def stamped(text: str) -> None:
         print(f"[{iso(clock.now())}] {text}", flush=True)
+
+    say = tell or stamped
 
     def stop() -> bool:
         return bool(_stopping)

@@ -1,7 +1,6 @@
 """What the store's tests share: small NetCDF files of every make, conversions, and stores side by side."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from astrohpc.errors import ConfigError
 from astrohpc.store.convert import Report, convert
 from astrohpc.store.ranks import Alone
 from astrohpc.store.settings import StoreSettings
-from astrohpc.store.verify import Verdict, verify
+from astrohpc.store.verify import Verdict, as_made, verify
 from astrohpc.sweep.harvest import request_for
 
 SINCE = "days since 2000-01-01"
@@ -106,7 +105,7 @@ def made(source: Path, target: Path, **settings: Any) -> Report:
 def proved(source: Path, target: Path) -> Verdict:
     """Verify in this process."""
     verdict = verify(
-        request_for(source, target, settings_of(target)),
+        request_for(source, target, as_made(target, StoreSettings(threads=2))),
         Alone(),
         SystemClock(),
         lambda: False,
@@ -114,12 +113,6 @@ def proved(source: Path, target: Path) -> Verdict:
     )
     assert verdict is not None
     return verdict
-
-
-def settings_of(target: Path) -> StoreSettings:
-    """The way to find members that a store was made with."""
-    about = json.loads((target / ".astrohpc" / "store.json").read_text())
-    return StoreSettings(members=about["settings"]["members"], threads=2)
 
 
 def refusal(source: Path, target: Path, **settings: Any) -> str:

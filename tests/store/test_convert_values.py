@@ -42,9 +42,9 @@ def packed(
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = np.iinfo(kind)
     low, high = (0, 255) if kind in ("i1", "u1") else (numbers.min + 1, numbers.max)
-    raw = np.random.default_rng(seed).integers(low, high, (times, 12, 32)).astype(kind)
+    raw = np.random.default_rng(seed).integers(low, high, (times, 48, 96)).astype(kind)
     with netCDF4.Dataset(path, "w", format=file_format) as data:
-        for name, size in (("time", None), ("lat", 12), ("lon", 32)):
+        for name, size in (("time", None), ("lat", 48), ("lon", 96)):
             data.createDimension(name, size)
         time = data.createVariable("time", "f8", ("time",))
         time.units = "days since 2000-01-01"
@@ -75,7 +75,7 @@ def test_packed_numbers_of_one_scale_stay_as_they_are(tmp_path: Path) -> None:
     assert values(tmp_path / "a.zarr", "T").dtype == "i2"
     for m, name in enumerate("ab"):
         expected = meaning(tmp_path / "in" / f"{name}.nc", "T")
-        np.testing.assert_allclose(decoded(tmp_path / "a.zarr")[m], expected, rtol=1e-6)
+        np.testing.assert_allclose(decoded(tmp_path / "a.zarr")[m], expected, rtol=1e-6, atol=2e-5)
 
 
 @pytest.mark.parametrize("file_format", ["NETCDF4", "NETCDF3_CLASSIC"])
@@ -95,6 +95,7 @@ def test_another_scale_in_every_file_becomes_what_it_means(
     assert report.complete, reasons(report)
     assert any("unpacked" in note for note in report.notes)
     expected = np.concatenate([meaning(tmp_path / "in" / f"{name}.nc", "T") for name in "abc"])
+    assert values(tmp_path / "a.zarr", "T").dtype == "f4"
     np.testing.assert_array_equal(decoded(tmp_path / "a.zarr"), expected.astype("f4"))
     assert np.isnan(expected[:, 0, 0]).all()
     assert not proved(tmp_path / "in", tmp_path / "a.zarr").wrong
@@ -108,7 +109,9 @@ def test_another_scale_is_refused_where_packing_is_to_be_kept(tmp_path: Path) ->
     assert not report.complete
     found = decoded(tmp_path / "a.zarr")
     assert np.isnan(found[2]).all()
-    np.testing.assert_allclose(found[0], meaning(tmp_path / "in" / "a.nc", "T"), rtol=1e-6)
+    np.testing.assert_allclose(
+        found[0], meaning(tmp_path / "in" / "a.nc", "T"), rtol=1e-6, atol=2e-5
+    )
 
 
 def test_another_scale_within_one_run_is_refused_where_packing_is_to_be_kept(
@@ -137,7 +140,7 @@ def test_unsigned_numbers_in_signed_bytes(tmp_path: Path, differ: bool) -> None:
     assert made(tmp_path / "in", tmp_path / "a.zarr").complete
     expected = np.concatenate([meaning(tmp_path / "in" / f"{name}.nc", "T") for name in "ab"])
     assert np.nanmax(expected) > 270 + 0.5 * 127
-    np.testing.assert_allclose(decoded(tmp_path / "a.zarr"), expected, rtol=1e-6)
+    np.testing.assert_allclose(decoded(tmp_path / "a.zarr"), expected, rtol=1e-6, atol=2e-5)
 
 
 def test_packing_unpack_gives_what_netcdf_gives(tmp_path: Path) -> None:
@@ -204,8 +207,8 @@ def test_a_fill_value_that_fits_no_number_is_kept_as_text(tmp_path: Path) -> Non
 
 # ------------------------------------------------------------------------------------ odd things
 def big_endian(data: netCDF4.Dataset) -> None:
-    data.createVariable("B", "f4", ("time", "lat", "lon"), endian="big")[:] = field(1, 4, 4, 8)
-    large = data.createVariable("L", "f8", ("time", "rows", "columns"), endian="big", zlib=True)
+    data.createVariable("B", ">f4", ("time", "lat", "lon"), endian="big")[:] = field(1, 4, 4, 8)
+    large = data.createVariable("L", ">f8", ("time", "rows", "columns"), endian="big", zlib=True)
     large[:] = field(2, 4, 64, 64)
 
 
@@ -220,7 +223,8 @@ def groups(data: netCDF4.Dataset) -> None:
 def text(data: netCDF4.Dataset) -> None:
     data.createDimension("letters", 5)
     names = data.createVariable("names", "S1", ("lat", "letters"))
-    names[:] = netCDF4.stringtochar(np.array(["north", "né", "", "s"], "S5"))
+    texts = np.array([word.encode() for word in ("north", "né", "", "s")], "S5")
+    names[:] = texts.view("S1").reshape(4, 5)
     data.createVariable("words", str, ("lon",))[:] = np.array(
         ["ä", "", "long " * 50, "d", "e", "f", "g", "h"], object
     )
@@ -291,8 +295,8 @@ def test_a_run_without_any_time_yet(tmp_path: Path) -> None:
     report = made(source, tmp_path / "a.zarr")
     assert report.complete, reasons(report)
     assert values(tmp_path / "a.zarr", "T").shape == (0, 4, 8)
-    with xarray.open_zarr(tmp_path / "a.zarr") as data:
-        assert data.sizes["time"] == 0
+    with xarray.open_zarr(tmp_path / "a.zarr", decode_times=False) as data:
+        assert data.sizes["time"] == 0  # without times xarray cannot decode any calendar
 
 
 @pytest.mark.parametrize("calendar", ["360_day", "noleap", "standard", "julian", None])
@@ -331,6 +335,7 @@ def test_attributes_that_json_has_not(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------- codecs
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs")  # so zarr-python calls pass-through
 @pytest.mark.parametrize("codec", NAMES)
 @pytest.mark.parametrize("file_format", ["NETCDF4", "NETCDF3_CLASSIC"])
 def test_every_codec(tmp_path: Path, codec: str, file_format: str) -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,11 +32,11 @@ from astrohpc.store.ranks import Alone, Ranks
 from astrohpc.store.rounding import Losses
 from astrohpc.store.schema import META
 from astrohpc.store.settings import StoreSettings
-from astrohpc.store.shards import TEMPORARY, Maker
+from astrohpc.store.shards import Maker
 from astrohpc.store.source import BadSource
 from astrohpc.store.tasks import Task, make_tasks
 
-_LOCK, ABOUT, REPORT = "lock", "store.json", "report.json"
+LOCK, ABOUT, REPORT = "lock", "store.json", "report.json"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _held(request: Request, ranks: Ranks) -> Iterator[str]:
             problem = _own(request)
             if not problem:
                 (target / FOLDER).mkdir(parents=True, exist_ok=True)
-                if not stack.enter_context(exclusive(target / FOLDER / _LOCK)):
+                if not stack.enter_context(exclusive(target / FOLDER / LOCK)):
                     problem = f"{target}: another conversion writes to it; wait until that is over."
                 else:
                     _mark(request, ranks)
@@ -277,9 +277,13 @@ def plan_of(request: Request) -> Plan:
 
 
 def _sweep_up(target: Path) -> None:
-    """Remove what a killed conversion left half-written; nobody else writes here now."""
-    for path in target.rglob(f".*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+    """Remove what a killed conversion left half-written; nobody else writes here now.
+
+    All our temporary names begin with a dot; so do those of files that NFS keeps for who has them open.
+    """
+    for path in target.rglob(".*"):
+        if path.is_file() and not path.name.startswith(".nfs"):
+            path.unlink(missing_ok=True)
 
 
 # ----------------------------------------------------------------------------- shards
@@ -367,7 +371,7 @@ def _finish(
     merge_journals(request.target, counts)
     complete = not refused and not stopped and not gaps
     write_after(
-        request.target, plan, request.about, complete=complete, gaps=gaps, losses=_losses(counts)
+        request.target, plan, request.about, complete=complete, gaps=gaps, losses=losses_of(counts)
     )
     report = Report(
         target=str(request.target),
@@ -394,7 +398,7 @@ def _finish(
     return report
 
 
-def _losses(done: Sequence[Done]) -> dict[str, Losses]:
+def losses_of(done: Iterable[Done]) -> dict[str, Losses]:
     """Of each array over all its shards."""
     found: dict[str, Losses] = {}
     for one in done:

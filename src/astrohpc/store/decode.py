@@ -88,9 +88,11 @@ class Crew:
             work()
         finally:
             for future in futures:
-                future.exception()  # wait: they write into arrays that are the caller's
+                if not future.cancel():  # others may keep the threads busy, and all is done
+                    future.exception()  # wait: it writes into arrays that are the caller's
         for future in futures:
-            future.result()
+            if not future.cancelled():
+                future.result()
 
     def close(self) -> None:
         """End the threads and close the files."""

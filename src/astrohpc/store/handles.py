@@ -7,7 +7,7 @@ import os
 import resource
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,10 +28,13 @@ def open_limit() -> int:
 
 
 class Spans:
-    """Offset and length of all inner chunks of one array, in one table; -1 where there is no chunk."""
+    """Offset and length of all inner chunks of one array, in one table; -1 where there is no chunk.
 
-    def __init__(self, store: Path, array: StoredArray) -> None:
-        self.store, self.array = store, array
+    ``made`` tells the shards that must be there; it is asked only where one is not.
+    """
+
+    def __init__(self, store: Path, array: StoredArray, made: Callable[[], Container[str]]) -> None:
+        self.store, self.array, self._made = store, array, made
         shards = int(np.prod(array.grid, dtype=np.int64))
         per_shard = int(np.prod(array.per_shard, dtype=np.int64))
         # Not filled: memory is taken only for shards that somebody reads.
@@ -50,7 +53,12 @@ class Spans:
         path = self.store / self.array.key(shard)
         try:
             spans = read_index(path, self._table.shape[1])
-        except FileNotFoundError:  # nobody had values for it
+        except FileNotFoundError:
+            if self.array.key(shard) in self._made():
+                raise Damaged(
+                    f"{path}: is not there, though the conversion made it; convert again."
+                ) from None
+            # Nobody had values for it.
             spans = np.full(self._table.shape[1:], (-1, 0), np.int64)
         most = (
             2 * int(np.prod(self.array.chunk, dtype=np.int64)) * self.array.stored.itemsize + 1024

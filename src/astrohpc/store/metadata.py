@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from astrohpc.files import write_atomic
 from astrohpc.store import rounding
+from astrohpc.store.missing import needed_fill
 from astrohpc.store.plan import Plan, PlannedArray
-from astrohpc.store.planarrays import needed_fill
 from astrohpc.store.rounding import Losses
 from astrohpc.store.schema import (
     ArraySpec,
@@ -51,19 +51,27 @@ def write_after(
     losses: Mapping[str, Losses],
 ) -> None:
     """The last act: arrays say what they lack and lost, and the root holds all metadata."""
+    nodes = nodes_of(plan, gaps=gaps, losses=losses)
+    for array in plan.arrays:
+        write_metadata(store / array.spec.path, nodes[array.spec.path])
+    state = "complete" if complete else "partial"
+    root = group_metadata(_root(plan, {**about, "astrohpc_state": state}))
+    write_metadata(store, consolidated(root, nodes))
+
+
+def nodes_of(
+    plan: Plan, *, gaps: Iterable[str], losses: Mapping[str, Losses]
+) -> dict[str, dict[str, Any]]:
+    """The metadata of all groups and arrays, by path, as they are at the end."""
     holes = set(gaps)
-    nodes: dict[str, Any] = {p: group_metadata(attrs) for p, attrs in _groups(plan).items()}
+    nodes = {path: group_metadata(attrs) for path, attrs in _groups(plan).items()}
     for array in plan.arrays:
         spec = _with_fill(array.spec) if array.spec.path in holes else array.spec
         lost = losses.get(spec.path)
         if lost is not None:
             spec = replace(spec, attrs={**spec.attrs, **_of_losses(array, lost)})
-        content = array_metadata(spec)
-        write_metadata(store / spec.path, content)
-        nodes[spec.path] = content
-    state = "complete" if complete else "partial"
-    root = group_metadata(_root(plan, {**about, "astrohpc_state": state}))
-    write_metadata(store, consolidated(root, nodes))
+        nodes[spec.path] = array_metadata(spec)
+    return nodes
 
 
 def _of_losses(array: PlannedArray, lost: Losses) -> dict[str, Any]:

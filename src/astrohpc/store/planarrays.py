@@ -6,18 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.store import rounding
 from astrohpc.store.agree import PACKING, Signature, packing, usual
+from astrohpc.store.described import member_arrays, quantization
 from astrohpc.store.draft import Draft
 from astrohpc.store.layout import Axes, choose_chunk, choose_shard
+from astrohpc.store.missing import foreign_marks, needed_fill, one_fill, remarked
 from astrohpc.store.naming import name_of, names, renamed, unfit_for_store, wanted
 from astrohpc.store.plan import MEMBER, Piece, PlannedArray
+from astrohpc.store.rounding import CONTAINER
 from astrohpc.store.schema import ArraySpec
 from astrohpc.store.source import Chunks, Rows, Variable
 from astrohpc.store.times import rebased
 from astrohpc.store.unpack import unpack, unpacked_dtype
 
-_FILLS = {1: -127, 2: -32767, 4: -2147483647, 8: -9223372036854775806}  # netCDF's own, for integers
 _OF_PACKED = ("valid_min", "valid_max", "valid_range", "missing_value")
 
 
@@ -42,24 +43,8 @@ def plan_arrays(draft: Draft) -> list[PlannedArray]:
         for path, reason in look.source.unstorable.items():
             draft.refuse(i, path, reason)
     if any(array.digits is not None for array in arrays.values()):
-        arrays[rounding.CONTAINER] = _quantization(draft)
-    return [*arrays.values(), *_member_arrays(draft, set(arrays))]
-
-
-def _quantization(draft: Draft) -> PlannedArray:
-    """The scalar that CF wants beside rounded variables: its attributes name the algorithm."""
-    spec = ArraySpec(
-        path=rounding.CONTAINER,
-        dims=(),
-        shape=(),
-        dtype=np.dtype("i4"),
-        chunk=(),
-        shard=None,
-        codec=draft.settings.coding(),
-        fill=0,
-        attrs=rounding.container_attributes(),
-    )
-    return PlannedArray(spec, values=np.array(0, "i4"))
+        arrays[CONTAINER] = quantization(draft)
+    return [*arrays.values(), *member_arrays(draft, set(arrays))]
 
 
 def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
@@ -71,6 +56,10 @@ def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
     if unfit:
         draft.refuse(places[0][1][0], path, unfit)
         return None
+    if draft.settings.packing == "keep":
+        places = _of_one_packing(draft, path, places)
+        if not places:
+            return None
     timed = draft.time_dim is not None and draft.time_dim in first.dims
     if all(path in draft.looks[i].known for _, looks in places for i in looks):
         return _known_array(draft, path, places, timed)
@@ -140,6 +129,13 @@ def _signature(draft: Draft, look: int, path: str) -> Signature:
 # ------------------------------------------------------------------------- values known already
 def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> PlannedArray | None:
     unpacks = _unpacks(draft, path, places)
+    all_of_them = [_variable(draft, i, path) for _, looks in places for i in looks]
+    variable = all_of_them[0]
+    attrs = renamed(draft, draft.canonical.attributes(path, variable.attrs))
+    if unpacks:
+        attrs, fill = _unpacked_attrs(attrs), np.nan
+    else:
+        fill, attrs = one_fill(all_of_them, attrs, variable.dtype)
     whole: dict[int, NDArray[Any]] = {}
     for number, looks in places:
         parts = [draft.looks[i].known[path] for i in looks]
@@ -152,7 +148,12 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
                 unpack(part, _variable(draft, i, path))
                 for i, part in zip(looks, parts, strict=True)
             ]
-        elif path in draft.time_bounds and draft.time_units:
+        else:
+            parts = [
+                remarked(part, foreign_marks(_variable(draft, i, path), attrs, fill), fill)
+                for i, part in zip(looks, parts, strict=True)
+            ]
+        if path in draft.time_bounds and draft.time_units:
             parts = [
                 rebased(draft.looks[i], part, draft.time_dim or "", draft.time_units)
                 for i, part in zip(looks, parts, strict=True)
@@ -173,20 +174,14 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     for number, looks in places:
         if number in whole:
             whole[number] = _treated_value(draft, looks[0], path, whole[number])
-    number = next(iter(whole))
-    variable = _variable(draft, dict(places)[number][0], path)
-    values = whole[number]
+    values = next(iter(whole.values()))
     dims = names(draft, variable.dims[: values.ndim])
     axis = variable.dims == (path,)
     # An axis that a member does not have is that of the others: they are on one grid.
     all_have = axis or len(whole) == len(draft.runs)
     once = all_have and all(_same(values, one) for one in whole.values())
-    attrs = renamed(draft, draft.canonical.attributes(path, variable.attrs))
     if path == draft.time_dim or (path in draft.time_bounds and "units" in attrs):
         attrs |= {"units": draft.time_units} if draft.time_units else {}
-    fill = attrs.get("_FillValue", variable.fill)
-    if unpacks:
-        attrs, fill = _unpacked_attrs(attrs), np.nan
     name = name_of(draft, path)
     if draft.stacked and not once:
         fill, attrs = needed_fill(values.dtype, fill, attrs)
@@ -271,12 +266,13 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     if len(dtypes) > 1:
         draft.notes.append(f"{path} has several types; the store has {dtype}")
     attrs = renamed(draft, draft.canonical.attributes(path, first.attrs))
-    fill = next((p.variable.fill for p in pieces if p.variable.fill is not None), None)
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
         draft.notes.append(
             f"{path} is packed with a scale of its own in each file; it is unpacked to {dtype}"
         )
+    else:
+        fill, attrs = one_fill([piece.variable for piece in pieces], attrs, dtype)
     shape = list(first.shape)
     digits = _digits(draft, path) if dtype.kind == "f" else None
     if pieces[0].treatment is not None:
@@ -360,80 +356,29 @@ def _unpacks(draft: Draft, path: str, places: Places) -> bool:
     variables = [_variable(draft, i, path) for _, looks in places for i in looks]
     if not any(name in v.attrs for v in variables for name in PACKING[:2]):
         return False
-    if draft.settings.packing == "unpack":
-        return True
-    if len({packing(v) for v in variables}) == 1:
-        return False
-    if draft.settings.packing == "keep":
-        for _, looks in places[1:]:
-            if packing(_variable(draft, looks[0], path)) != packing(variables[0]):
-                draft.refuse(
-                    looks[0],
-                    path,
-                    "has a scale_factor or add_offset of its own, and packing=keep allows one only; set "
-                    "packing=auto to store what the numbers mean",
-                )
-        places[:] = [
-            (number, looks)
-            for number, looks in places
-            if all(packing(_variable(draft, i, path)) == packing(variables[0]) for i in looks)
-        ]
-        return False
-    return True
+    if draft.settings.packing != "auto":
+        return draft.settings.packing == "unpack"
+    return len({packing(v) for v in variables}) > 1
+
+
+def _of_one_packing(draft: Draft, path: str, places: Places) -> Places:
+    """Runs that are packed as the first file is; the others are refused."""
+    like = packing(_variable(draft, places[0][1][0], path))
+    kept = []
+    for number, looks in places:
+        other = next((i for i in looks if packing(_variable(draft, i, path)) != like), None)
+        if other is None:
+            kept.append((number, looks))
+        else:
+            draft.refuse(
+                other,
+                path,
+                "has a scale_factor or add_offset of its own, and packing=keep allows one only; set "
+                "packing=auto to store what the numbers mean",
+            )
+    return kept
 
 
 def _unpacked_attrs(attrs: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in attrs.items() if k not in (*PACKING, *_OF_PACKED)}
     return {**kept, "_FillValue": np.nan}
-
-
-def needed_fill(
-    dtype: np.dtype[Any], fill: Any, attrs: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
-    """A fill value where some of the array has no values at all, said so that readers mask it."""
-    if dtype.kind == "O":
-        return "", attrs
-    if fill is None:
-        if dtype.kind == "f":
-            fill = np.nan
-        elif dtype.kind == "i":
-            fill = _FILLS[dtype.itemsize]
-        else:
-            fill = np.iinfo(dtype).max if dtype.kind == "u" else False
-    return fill, {**attrs, "_FillValue": attrs.get("_FillValue", fill)}
-
-
-def _member_arrays(draft: Draft, taken: set[str]) -> list[PlannedArray]:
-    """The members' names, their planets' parameters, and what a sweep knows of them."""
-    if not draft.stacked:
-        return []
-    columns: dict[str, list[Any]] = {MEMBER: [run.name for run in draft.runs]}
-    for k, run in enumerate(draft.runs):
-        known = draft.looks[run.looks[0]].source.attrs
-        for name, value in {**known, **run.attrs}.items():
-            if name in run.attrs or name.startswith("planet_"):
-                columns.setdefault(name, [None] * len(draft.runs))[k] = value
-    arrays = []
-    for name, column in columns.items():
-        if name in taken:
-            continue
-        numbers = all(v is None or isinstance(v, int | float | np.number) for v in column)
-        values = (
-            np.array([np.nan if v is None else float(v) for v in column])
-            if numbers
-            else np.array(["" if v is None else str(v) for v in column], dtype=object)
-        )
-        attrs = {} if name == MEMBER else {"long_name": name.replace("_", " ")}
-        spec = ArraySpec(
-            path=name,
-            dims=(MEMBER,),
-            shape=values.shape,
-            dtype=values.dtype,
-            chunk=(max(1, values.size),),
-            shard=None,
-            codec=draft.settings.coding(),
-            fill=np.nan if numbers else "",
-            attrs=attrs,
-        )
-        arrays.append(PlannedArray(spec, values=values))
-    return arrays

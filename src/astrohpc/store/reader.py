@@ -8,6 +8,7 @@ no process is started. A store may be used by many threads, after a fork, and ca
 nothing but descriptors, tables of addresses and buffers, which every process makes for itself.
 """
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from astrohpc.errors import ConfigError
 from astrohpc.store.decode import Crew, Job, Reading
 from astrohpc.store.gather import pieces, tiles
 from astrohpc.store.handles import Spans, open_limit
+from astrohpc.store.journal import read_journal
 from astrohpc.store.plan import MEMBER
 from astrohpc.store.schema import META, read_metadata
 from astrohpc.store.stored import StoredArray, read_small, stored_array
@@ -53,7 +55,9 @@ class Store:
             {name: stored_array(name, node, self.time_dim) for name, node in found.items()}
         )
         self.dims: Mapping[str, int] = MappingProxyType(_dims(self.arrays.values()))
-        self._spans = {n: Spans(path, one) for n, one in self.arrays.items() if one.shard}
+        self._spans = {
+            name: Spans(path, one, self._made) for name, one in self.arrays.items() if one.shard
+        }
         self._small: dict[str, NDArray[Any]] = {}
         self._crews: dict[int, Crew] = {}  # by process
 
@@ -176,13 +180,14 @@ class Store:
         """
         if missing not in ("nan", "fill"):
             raise ConfigError(f"missing: {missing!r} is neither nan nor fill; write one of them.")
-        rows = self._checked(samples)
+        rows = np.asarray(samples, np.int64).reshape(-1, 2)
         names = list(self.variables if variables is None else variables)
         found: Batch = {}
         jobs: list[Job] = []
         crew = self._working()
         for name in names:
             one = self._array(name)
+            self._checked(one, rows)
             picks = _picks(one, levels, box or {})
             shape = (len(rows), *map(len, picks))
             dtype = one.meant if missing == "nan" else one.dtype
@@ -230,6 +235,11 @@ class Store:
         """All times of one member, of a box of levels, rows and columns, by the names of the axes."""
         return self.span(member, 0, self.times, variables, missing=missing, box=box)
 
+    @functools.cache  # noqa: B019 - one set a store, and stores are few
+    def _made(self) -> frozenset[str]:
+        """The shards that the conversion made."""
+        return frozenset(read_journal(self.path))
+
     def _array(self, name: str) -> StoredArray:
         if name not in self.arrays:
             raise ConfigError(
@@ -237,15 +247,16 @@ class Store:
             )
         return self.arrays[name]
 
-    def _checked(self, samples: NDArray[Any] | Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-        rows = np.asarray(samples, np.int64).reshape(-1, 2)
-        for column, (what, most) in enumerate((("member", self.members), ("time", self.times))):
+    def _checked(self, one: StoredArray, rows: NDArray[np.int64]) -> None:
+        """Refuse samples that the array does not have."""
+        axes = [(0, "member", one.member), (1, "time", one.time)]
+        for (column, what, _), most in zip([a for a in axes if a[2]], one.shape, strict=False):
             wrong = rows[(rows[:, column] < 0) | (rows[:, column] >= most), column]
             if wrong.size:
                 raise ConfigError(
-                    f"samples: {what} {wrong[0]} is not in {self.path}, which has 0 to {most - 1}."
+                    f"samples: {what} {wrong[0]} of {one.name} is not in {self.path}, which has 0 to "
+                    f"{most - 1}."
                 )
-        return rows
 
     def _working(self) -> Crew:
         """The threads and files of this process; a forked child has none of its parent's threads."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from astrohpc.files import write_atomic
 from astrohpc.store.codec import Codec
+from astrohpc.store.fill import fill_of
 
 META = "zarr.json"
 SEPARATOR = "."  # flat keys: "c/0/0/0" costs a folder a shard
@@ -103,8 +104,14 @@ _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 def attributes(spec: ArraySpec) -> dict[str, Any]:
     """The array's attributes; ``_FillValue`` in the form in which xarray reads it from Zarr v3."""
     found = {name: json_value(value) for name, value in spec.attrs.items() if name != "_FillValue"}
-    if "_FillValue" in spec.attrs and spec.dtype.kind != "O":
-        fill = spec.attrs["_FillValue"]
+    if spec.dtype.kind == "f" and found.get("missing_value") in ("NaN", ["NaN"]):
+        del found["missing_value"]  # readers take NaN for missing anyway, and the word for a value
+    fill = fill_of(spec.attrs.get("_FillValue"), spec.dtype)
+    if fill is None and spec.attrs.get("_FillValue") is not None and spec.dtype.kind != "O":
+        found["source_FillValue"] = json_value(
+            spec.attrs["_FillValue"]
+        )  # of another type than values
+    elif fill is not None and spec.dtype.kind != "O":
         if spec.dtype.kind == "f":
             found["_FillValue"] = base64.standard_b64encode(struct.pack("<d", float(fill))).decode()
         else:

@@ -158,6 +158,8 @@ def _parse(name: str, content: Mapping[str, Any], time_dim: str | None) -> Store
     if shard is None and any(n > c for n, c in zip(shape, chunk, strict=True)):
         raise _foreign(name, codecs)
     dims = tuple(str(dim) for dim in content.get("dimension_names") or [""] * len(shape))
+    if not len(shape) == len(grid) == len(chunk) == len(dims):
+        raise ValueError("shape, chunks and names of axes differ in length")
     attrs = dict(content.get("attributes", {}))
     member = dims[:1] == (MEMBER,)
     time = time_dim is not None and dims[int(member) : int(member) + 1] == (time_dim,)
@@ -251,8 +253,7 @@ def read_small(store: Path, one: StoredArray) -> NDArray[Any]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        empty = "" if one.stored.kind == "O" else 0 if one.fill is None else one.fill
-        return np.full(one.shape, empty, one.dtype)
+        raise Damaged(f"{path}: is not there, so the store is not whole; convert again.") from None
     if one.stored.kind == "O":
         return _texts(path, data, one)
     body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.files import digest
+from astrohpc.store.missing import foreign_marks
 from astrohpc.store.plan import Piece, Plan, PlannedArray
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import Chunks, Rows, Variable
@@ -168,13 +169,8 @@ def _alike(variable: Variable, first: Variable, array: PlannedArray) -> bool:
         )
         if not same:
             return False
-    fill = array.spec.fill
-    same_fill = variable.fill is None or fill is None or _equal(variable.fill, fill)
-    return same_fill and variable.dtype.newbyteorder("=") == array.spec.dtype
-
-
-def _equal(one: Any, other: Any) -> bool:
-    return bool(one == other) or (one != one and other != other)  # noqa: PLR0124 - both NaN
+    foreign = foreign_marks(variable, array.spec.attrs, array.spec.fill)
+    return not foreign and variable.dtype.newbyteorder("=") == array.spec.dtype
 
 
 def _holder(array: PlannedArray, parts: Sequence[Part], origin: Sequence[int]) -> Part | None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.store.missing import gaps, marks_of
 from astrohpc.store.source import Variable
 
 
@@ -16,14 +17,12 @@ def unpacked_dtype(variable: Variable) -> np.dtype[Any]:
 def unpack(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
     """Scaled values, NaN where they are missing."""
     attrs = variable.attrs
-    fill = attrs.get("_FillValue", variable.fill)
-    missing = np.zeros(values.shape, bool)
-    for one in (fill, *np.atleast_1d(attrs.get("missing_value", []))):
-        if one is not None:
-            missing |= values == one
+    missing = gaps(values, variable)
     if values.dtype.kind == "i" and str(attrs.get("_Unsigned", "")).lower() == "true":
         values = values.view(values.dtype.str.replace("i", "u"))
-    scale, offset = attrs.get("scale_factor"), attrs.get("add_offset")
+        for one in marks_of(attrs, values.dtype):
+            missing |= values == one
+    scale, offset = (_number(attrs.get(name)) for name in ("scale_factor", "add_offset"))
     result: NDArray[Any] = values
     if scale is not None:
         result = result * scale
@@ -34,3 +33,8 @@ def unpack(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
     if missing.any():
         result = np.where(missing, np.array(np.nan, result.dtype), result)
     return result
+
+
+def _number(given: Any) -> Any:
+    """An attribute that is one number, in its own precision; None where it is anything else."""
+    return given if isinstance(given, int | float | np.number) else None

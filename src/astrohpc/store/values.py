@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.store.library import open_library
+from astrohpc.store.missing import foreign_marks, gaps, remarked
 from astrohpc.store.plan import Piece, Plan, PlannedArray
 from astrohpc.store.rounding import Losses, keep_digits, to_float32
 from astrohpc.store.source import BadSource, Variable
@@ -108,12 +109,13 @@ def _read(
     found = readers.read(piece.source, piece.variable, tuple(selection))
     if array.unpack:
         found = unpack(found, piece.variable)
-    fill = None if array.unpack else piece.variable.fill
+    elif not whole:
+        foreign = foreign_marks(piece.variable, spec.attrs, spec.fill)
+        found = remarked(found, foreign, spec.fill)
     if whole:
         found = _treated(piece, found, selection, readers)[tuple(cut)]
-        fill = np.nan
-    if fill is not None and spec.fill is not None and not _same(fill, spec.fill):
-        found = np.where(_is(found, fill), np.asarray(spec.fill, found.dtype), found)
+        if spec.fill is not None and not np.isnan(spec.fill):
+            found = np.where(np.isnan(found), np.asarray(spec.fill, found.dtype), found)
     return found, tuple(place)
 
 
@@ -123,35 +125,27 @@ def _treated(
     """Values on the store's grid and layers, NaN where they are missing."""
     treatment = piece.treatment
     assert treatment is not None
-    found = _with_gaps(found, piece.variable.fill)
+    found = _with_gaps(found, piece.variable)
     ps_pa = None
     if treatment.layers is not None:
         ps = treatment.layers.ps
         part = [slice(0, length) for length in ps.shape]
         if piece.times is not None and len(ps.shape) == found.ndim - 1:
             part[0] = selection[0]
-        ps_pa = _with_gaps(readers.read(piece.source, ps, tuple(part)), ps.fill)
+        ps_pa = _with_gaps(readers.read(piece.source, ps, tuple(part)), ps)
         ps_pa = np.broadcast_to(ps_pa, (*found.shape[: treatment.layers.axis], *ps_pa.shape[-2:]))
     return treatment.apply(found, ps_pa)
 
 
-def _with_gaps(values: NDArray[Any], fill: Any) -> NDArray[Any]:
+def _with_gaps(values: NDArray[Any], variable: Variable) -> NDArray[Any]:
     """Floating values, NaN where they are missing."""
     kind = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
     floating = values.astype(kind, copy=False)
-    if fill is None or fill != fill:  # noqa: PLR0124 - NaN
-        return floating
-    missing = _is(values, fill)
+    # What was unpacked has its gaps as NaN already, and its marks are of the packed numbers.
+    missing = (
+        np.isnan(floating) if values.dtype.kind != variable.dtype.kind else gaps(values, variable)
+    )
     return np.where(missing, np.array(np.nan, kind), floating) if missing.any() else floating
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) or bool(one != one and other != other)  # noqa: PLR0124 - both NaN
-
-
-def _is(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.isnan(values) if fill != fill else values == fill  # noqa: PLR0124
-    return found
 
 
 def paths_of(plan: Plan, array: PlannedArray, index: Sequence[int]) -> list[Path]:

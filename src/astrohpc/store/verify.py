@@ -4,10 +4,12 @@ A chunk that was taken over as it lay in its file is held against that file's ow
 nothing is inflated twice; all others are made again and compared.
 """
 
+import contextlib
+import json
 import math
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +19,19 @@ from numpy.typing import NDArray
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
+from astrohpc.files import exclusive
 from astrohpc.settings import build
 from astrohpc.store.agree import Refusal
 from astrohpc.store.codec import Damaged
-from astrohpc.store.convert import ABOUT, Request, cores, is_store, look_at_all
+from astrohpc.store.convert import ABOUT, LOCK, Request, cores, is_store, look_at_all, losses_of
 from astrohpc.store.crew import share_out
-from astrohpc.store.journal import Done, read_journal, read_record
-from astrohpc.store.metadata import small_chunk
+from astrohpc.store.journal import FOLDER, Done, merge_journals, read_journal, read_record
+from astrohpc.store.metadata import nodes_of, small_chunk
 from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress
 from astrohpc.store.ranks import Ranks
-from astrohpc.store.schema import array_metadata, read_metadata
+from astrohpc.store.schema import META, read_metadata
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
@@ -36,6 +39,7 @@ from astrohpc.store.source import BadSource
 from astrohpc.store.tasks import Direct, Task, box, direct, make_tasks
 from astrohpc.store.values import Readers, shard_values
 
+_REMEDY = "convert again"
 _TRAILER = 4  # of a zlib stream: Adler-32, big-endian
 
 
@@ -72,12 +76,17 @@ class _Prover:
                 wrong = self._against_bytes(path, array, spans, index)
             else:
                 wrong = self._against_values(path, array, task.index, index)
-        except (Damaged, BadSource) as error:
+        except BadSource as error:
             return count, str(error)
+        except Damaged as error:
+            what = str(error).removeprefix(f"{path}: ").rpartition(";")[0]
+            return count, f"{path}: {what}; {_REMEDY}"
+        except FileNotFoundError:
+            return count, f"{path}: is gone; {_REMEDY}"
         except OSError as error:
             return count, f"{error.filename or path}: cannot be read ({error.strerror})"
         if not wrong and done.digest != task.digest:
-            wrong = f"{path}: its source was written again since, with the same values"
+            wrong = f"{path}: its source was written again since, with the same values; {_REMEDY}"
         return count, wrong
 
     def _against_bytes(
@@ -93,7 +102,7 @@ class _Prover:
                 )
                 if (offset < 0) != (values is None):
                     what = "is missing" if values is None else "is there, and no source has it"
-                    return f"{path}: chunk {number} {what}; remove that shard and convert again"
+                    return f"{path}: chunk {number} {what}; convert again"
                 if values is None:
                     continue
                 raw = _as_in_file(values, spans)
@@ -108,7 +117,7 @@ class _Prover:
                     name = array.usual.path if array.usual else spec.path
                     return (
                         f"{path}: chunk {number} of {name} is not what {spans.files[source]} has at byte "
-                        f"{offset}; remove that shard and convert again"
+                        f"{offset}; convert again"
                     )
         finally:
             for one in files:
@@ -128,10 +137,10 @@ class _Prover:
             if wanted is None:
                 continue
             if values is None:
-                return f"{path}: chunk {number} is missing; remove that shard and convert again"
+                return f"{path}: chunk {number} is missing; convert again"
             if values.tobytes() != wanted.tobytes():
                 place = self._place(array, index, number, np.asarray(values), wanted)
-                return f"{path}: {spec.path}{place}; remove that shard and convert again"
+                return f"{path}: {spec.path}{place}; convert again"
         return ""
 
     def _place(
@@ -227,30 +236,57 @@ def verify(
         f"{request.target / key}: no source has it any more; convert again, which removes it"
         for key in sorted(noted.keys() - wanted)
     ]
-    wrong = [*_metadata(request.target, plan), *(text for _, text in shards), *orphans]
+    gaps = {
+        plan.arrays[task.array].spec.path
+        for task in tasks
+        if plan.arrays[task.array].spec.key(task.index) not in noted
+    }
+    nodes = nodes_of(plan, gaps=gaps, losses=losses_of(noted.values()))
+    _strike(request.target, noted, {key for key, _ in shards})
+    wrong = [*_metadata(request.target, plan, nodes), *(text for _, text in shards), *orphans]
     return Verdict(len(results), sum(count for _, count, _ in results), tuple(wrong), plan.refused)
 
 
-def _metadata(store: Path, plan: Plan) -> list[str]:
+def _strike(store: Path, noted: Mapping[str, Done], keys: Set[str]) -> None:
+    """Shards that are wrong count no longer as done, so that converting again makes them again."""
+    if not keys:
+        return
+    with contextlib.suppress(OSError), exclusive(store / FOLDER / LOCK) as ours:
+        if ours:  # else a conversion is at it, and its journal must not be touched
+            merge_journals(store, [done for key, done in noted.items() if key not in keys])
+
+
+def _metadata(store: Path, plan: Plan, nodes: Mapping[str, dict[str, Any]]) -> list[str]:
     """Arrays whose metadata or known values are not what the sources say."""
     wrong = []
+    nodes = json.loads(json.dumps(nodes))
+    for path, wanted in nodes.items():
+        found = read_metadata(store / path)
+        if found is None:
+            wrong.append(f"{store / path}: its metadata are missing or broken; {_REMEDY}")
+        elif found != wanted:
+            wrong.append(f"{store / path}: its {_differing(found, wanted)}; {_REMEDY}")
+    root = (read_metadata(store) or {}).get("consolidated_metadata")
+    if root is None:
+        wrong.append(f"{store}: its conversion did not come to its end; {_REMEDY}")
+    elif root.get("metadata") != nodes:
+        wrong.append(f"{store / META}: is not what the arrays themselves say; {_REMEDY}")
     for array in plan.arrays:
         spec = array.spec
-        found, wanted = read_metadata(store / spec.path), array_metadata(spec)
-        if found is None:
-            wrong.append(f"{store / spec.path}: the array {spec.path} is missing; convert again")
-            continue
-        for name in ("shape", "data_type", "codecs", "chunk_grid", "dimension_names"):
-            if found.get(name) != wanted[name]:
-                wrong.append(
-                    f"{store / spec.path}: {name} is not {wanted[name]}, as the sources say; "
-                    "convert again"
-                )
-                break
         if array.values is not None and array.values.size:
             path = store / spec.key((0,) * len(spec.shape))
             if not path.is_file() or path.read_bytes() != small_chunk(array.values):
                 wrong.append(
-                    f"{path}: the values of {spec.path} are not those of the sources; convert again"
+                    f"{path}: the values of {spec.path} are not those of the sources; {_REMEDY}"
                 )
     return wrong
+
+
+def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first difference of two nodes' metadata."""
+    for name in wanted:
+        if found.get(name) != wanted[name]:
+            if name == "attributes" and isinstance(found.get(name), Mapping):
+                return "attribute " + _differing(found[name], wanted[name])
+            return f"{name} is {found.get(name)!r} and should be {wanted[name]!r}"
+    return f"{', '.join(found.keys() - wanted.keys())} is of no source"

@@ -65,13 +65,10 @@ def weighting(store: Store, array: StoredArray) -> Weighting:
     none = np.zeros((1, 0))
     layers = _layers(store, array, cells)
     if layers is None:
-        unit = float(np.nanmean(area)) if area.size else 1.0
-        return Weighting(area, none, none, "", unit or 1.0, made_of)
+        return Weighting(area, none, none, "", 1.0, made_of)
     a, b, ps, names = layers
-    pressure = float(np.nanmean(_some(store, ps))) if store.arrays[ps].own else 0.0
-    thick = np.abs(a + b * (pressure if np.isfinite(pressure) else 0.0))
-    unit = float(np.nanmean(area)) * float(np.nanmean(thick))
-    return Weighting(area, a, b, ps, unit if unit > 0 else 1.0, (*made_of, *names, ps))
+    unit = _mean(np.abs(a + b * _mean(_some(store, ps))))
+    return Weighting(area, a, b, ps, unit or 1.0, (*made_of, *names, ps))
 
 
 def cell_dims(array: StoredArray) -> tuple[str, ...]:
@@ -80,9 +77,15 @@ def cell_dims(array: StoredArray) -> tuple[str, ...]:
 
 
 def _some(store: Store, name: str) -> NDArray[Any]:
-    rows = np.zeros((min(_TYPICAL_ROWS, store.times), 2), np.int64)
-    rows[:, 1] = np.arange(len(rows)) * (store.times // len(rows))
-    return store.batch(rows, [name])[name]
+    """Some samples from all over the store."""
+    number = np.linspace(0, store.members * store.times - 1, _TYPICAL_ROWS).astype(np.int64)
+    return store.batch(np.column_stack(np.divmod(number, store.times)), [name])[name]
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """The mean of what is known; 0 where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else 0.0
 
 
 # ----------------------------------------------------------------------------- area
@@ -114,8 +117,8 @@ def _spread(
     shape = [n if dim in own else 1 for dim, n in zip(cells, sizes, strict=True)]
     whole = np.broadcast_to(ordered.reshape(len(values), *shape), (len(values), *sizes))
     flat = whole.reshape(len(values), -1)
-    mean = float(np.nanmean(flat)) if flat.size else 1.0
-    return flat / (mean or 1.0)
+    shares: Array = np.where(np.isfinite(flat), flat, 0) / (_mean(flat) or 1.0)
+    return shares
 
 
 def _latitude(store: Store, cells: Sequence[str]) -> tuple[str, Array, tuple[str, ...]] | None:
@@ -152,7 +155,8 @@ def _edges_between(centre: Array) -> Array:
     middle = (centre[1:] + centre[:-1]) / 2
     ends = (-90.0, 90.0) if centre[0] < centre[-1] else (90.0, -90.0)
     edges = np.concatenate([ends[:1], middle, ends[1:]])
-    return np.clip(np.column_stack([edges[:-1], edges[1:]]), -90, 90)
+    pairs: Array = np.clip(np.column_stack([edges[:-1], edges[1:]]), -90, 90)
+    return pairs
 
 
 # ----------------------------------------------------------------------------- mass
