@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 from netCDF4 import Dataset
 from PIL import Image
+from support import make_planet
 from support_page import LAT, make_store, write_climate
 
+from astrohpc.engines.record import CLIMATE
 from astrohpc.store.glance import open_store
 from astrohpc.store.page import PAGE, Circumstances, mark_of, write_page
 from astrohpc.store.scenes import Curve, Field, axes_of, is_pictured, scene
+from astrohpc.sweep.folder import SweepFolder
+from astrohpc.sweep.members import Member, write_table
+from astrohpc.sweep.state import Attempt, State
+from astrohpc.sweep.state import write as write_state
 
 MADE = Circumstances("2026-01-01T00:00:00Z", "c0ffee")
 _VOID = {"meta", "img", "br"}
@@ -305,6 +311,22 @@ def test_page_does_not_decide_what_a_store_is(two_members: Path, tmp_path: Path)
     make_store(two_members, tmp_path / "s.zarr", page=False)
     _, again = make_store(two_members, tmp_path / "s.zarr", page=True)
     assert again.made == 0
+
+
+def test_a_sweep_has_a_copy_among_its_reports(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "worlds")
+    folder.make()
+    member = Member(0, "abcdef", make_planet())
+    write_table(folder.table, [member])
+    where = folder.member(member.id)
+    write_climate(where / CLIMATE, title="Climate of a planet")
+    done = Attempt(n=1, job="1", host="here", started=0.0, ended=1.0, outcome="done")
+    write_state(where, State(id=member.id, index=0, attempts=(done,)))
+    ended = _job(folder.path, folder.path / "store.zarr", "--threads", 1)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    copied = (folder.reports / "store.html").read_text(encoding="utf-8")
+    assert copied == (folder.path / "store.zarr" / ".astrohpc" / PAGE).read_text(encoding="utf-8")
+    assert "<h1>sweep worlds</h1>" in copied
 
 
 def test_page_that_fails_leaves_the_conversion_as_it_is(two_members: Path, tmp_path: Path) -> None:
