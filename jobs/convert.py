@@ -100,6 +100,8 @@ def run(
                     from astrohpc.store.statistics import compute  # noqa: PLC0415 - numba
 
                     compute(request.target, ranks, threads_of(request, ranks), stop, say)
+                if report and settings.page and not report.stopped:
+                    lines += _page(source, request, report, iso(clock.now()), stop)
     except ConfigError as error:
         say(f"error: {error}")
         if ranks.size > 1:
@@ -113,6 +115,27 @@ def run(
     for line in lines:
         say(line)
     return code
+
+
+def _page(source: Path, request: Any, report: Any, when: str, stop: Any) -> list[str]:
+    """The report page, which is worth having and never worth a conversion."""
+    from astrohpc.files import write_atomic  # noqa: PLC0415
+    from astrohpc.sweep.folder import SweepFolder  # noqa: PLC0415
+    from astrohpc.sweep.provenance import commit  # noqa: PLC0415
+
+    try:
+        from astrohpc.store.page import Circumstances, write_page  # noqa: PLC0415
+
+        path = write_page(request, report, Circumstances(when, commit() or ""), stop)
+        if path is None:
+            return ["the report page was not made, for we were asked to stop"]
+        folder = SweepFolder(source)
+        if folder.exists():
+            folder.reports.mkdir(exist_ok=True)
+            write_atomic(folder.reports / "store.html", path.read_bytes())
+    except Exception as error:  # noqa: BLE001 - the store is whole without it
+        return [f"the report page could not be made ({type(error).__name__}: {error})"]
+    return [f"report page: {path}"]
 
 
 def _settings(arguments: argparse.Namespace) -> Any:

@@ -22,7 +22,7 @@ from astrohpc.store.verify import Verdict, as_made, verify
 from astrohpc.sweep.harvest import request_for
 
 SINCE = "days since 2000-01-01"
-CHANGING = {".astrohpc/report.json", ".astrohpc/lock"}  # when and how, not what
+CHANGING = {".astrohpc/report.json", ".astrohpc/report.html", ".astrohpc/lock"}  # when and how, not what
 
 
 def field(seed: int, *shape: int) -> NDArray[np.float32]:

@@ -19,15 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.store.codec import Damaged
 from astrohpc.store.decode import Crew, Job, Reading
 from astrohpc.store.gather import Tile, pieces, tiles
 from astrohpc.store.handles import Spans, open_limit
 from astrohpc.store.journal import read_journal
 from astrohpc.store.plan import MEMBER
 from astrohpc.store.schema import META, read_metadata
-from astrohpc.store.shard_index import CHECKSUM_BYTES, crc32c
-from astrohpc.store.stored import StoredArray, stored_array
+from astrohpc.store.stored import StoredArray, read_small, stored_array
 
 Levels = slice | Sequence[int] | NDArray[np.int64] | None
 Missing = Literal["nan", "fill"]
@@ -145,7 +143,7 @@ class Store:
         one = self._array(name)
         if one.shard is None:
             if name not in self._small:
-                self._small[name] = _read_small(self.path, one)
+                self._small[name] = read_small(self.path, one)
             return self._small[name]
         samples = np.zeros((1, 2), np.int64)
         if one.lead:
@@ -342,40 +340,3 @@ def _copy_small(
     for axis, pick in enumerate(picks, 1):
         taken = np.take(taken, pick, axis)
     target[...] = one.meaning(taken) if missing == "nan" and one.stored.kind != "O" else taken
-
-
-def _read_small(store: Path, one: StoredArray) -> NDArray[Any]:
-    """All values of an array that is one chunk."""
-    if not all(one.shape):
-        return np.empty(one.shape, one.dtype)
-    path = store / one.key(0)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise Damaged(f"{path}: is not there, so the store is not whole; convert again.") from None
-    if one.stored.kind == "O":
-        return _texts(path, data, one)
-    body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-    count = int(np.prod(one.chunk, dtype=np.int64))
-    if len(body) != count * one.stored.itemsize or checksum != crc32c(body).to_bytes(4, "little"):
-        raise Damaged(f"{path}: does not have its checksum, so it is damaged; convert again.")
-    values = np.frombuffer(body, one.stored).reshape(one.chunk)
-    cut = np.array(values[tuple(map(slice, one.shape))], one.dtype)
-    cut.flags.writeable = False
-    return cut
-
-
-def _texts(path: Path, data: bytes, one: StoredArray) -> NDArray[Any]:
-    """Zarr's vlen-utf8: how many, then length and bytes of each."""
-    texts: list[str] = []
-    at = 4
-    count = int.from_bytes(data[:4], "little")
-    while at + 4 <= len(data) and len(texts) < count:
-        length = int.from_bytes(data[at : at + 4], "little")
-        at += 4 + length
-        texts.append(data[at - length : at].decode("utf-8", "replace"))
-    if len(texts) != count or at != len(data) or count != int(np.prod(one.shape, dtype=np.int64)):
-        raise Damaged(f"{path}: is cut or changed, so it is damaged; convert again.")
-    values = np.empty(count, object)
-    values[:] = texts
-    return values.reshape(one.shape)
