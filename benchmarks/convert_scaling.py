@@ -57,7 +57,7 @@ def convert(nc4: Path, ranks: int, folder: Path) -> dict[str, float]:
     subprocess.run(["rm", "-rf", str(target)], check=True)
     words = ["mpirun", "-n", str(ranks), "--oversubscribe", sys.executable, "-m"]
     words += ["astrohpc.jobs.convert", str(source), str(target), "--threads", "1"]
-    words += ["--members", "folder", "--memory-mib", "150", "--no-statistics"]
+    words += ["--members", "folder", "--memory-mib", "150", "--bare"]
     began = time.perf_counter()
     subprocess.run(words, check=True, env=environment(), stdout=subprocess.DEVNULL)
     wall_s = time.perf_counter() - began

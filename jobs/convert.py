@@ -34,11 +34,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="of each rank")
     parser.add_argument("--memory-mib", type=int, help="of each rank")
     parser.add_argument(
-        "--no-statistics",
-        dest="statistics",
-        action="store_false",
-        default=None,
-        help="do not read the store once more for means and quantiles",
+        "--bare", action="store_true", help="neither statistics nor a report page afterwards"
     )
     parser.add_argument(
         "--verify", action="store_true", help="hold a store that is there against its sources"
@@ -152,9 +148,10 @@ def _settings(arguments: argparse.Namespace) -> Any:
                 f"--settings: {arguments.settings} cannot be read ({error}); name a JSON file."
             ) from error
     settings = build(StoreSettings, written, "store")
-    given = {
+    given: dict[str, Any] = {"statistics": False, "page": False} if arguments.bare else {}
+    given |= {
         name: getattr(arguments, name)
-        for name in ("codec", "members", "threads", "memory_mib", "statistics")
+        for name in ("codec", "members", "threads", "memory_mib")
         if getattr(arguments, name) is not None
     }
     return build(StoreSettings, {**dataclasses.asdict(settings), **given}, "store")
