@@ -44,6 +44,8 @@ def main() -> None:
     # What is still on its way to the disk would slow the first readers.
     subprocess.run(["sync", "-f", str(scratch)], check=True)
     readers = [(name, store, where) for store, where in stores.items() if where for name in PEERS]
+    if stores["ours"]:
+        readers.append(("astrohpc", "ours", stores["ours"]))
     readers.append(("npy", "uncompressed", scratch / "npy"))
     runs: dict[str, list[dict[str, Any]]] = {}
     for repeat in range(given.repeats):
@@ -89,7 +91,8 @@ def read(
     name: str, store: Path, shapes: dict[str, tuple[int, ...]], venv: Path, batches: int, seed: int
 ) -> dict[str, Any]:
     """One measurement in a process of its own."""
-    command = [str(venv / "zarr3" / "bin" / "python"), "-m", "convert_parts.peers.read"]
+    python = sys.executable if name == "astrohpc" else str(venv / "zarr3" / "bin" / "python")
+    command = [python, "-m", "convert_parts.peers.read"]
     command += ["--reader", name, "--store", str(store), "--shapes", json.dumps(shapes)]
     command += ["--batches", str(batches), "--seed", str(seed), "--threads", str(CORES)]
     done = subprocess.run(command, cwd=FOLDER, stdout=subprocess.PIPE, check=True, timeout=600)

@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="of each rank")
     parser.add_argument("--memory-mib", type=int, help="of each rank")
     parser.add_argument(
+        "--bare", action="store_true", help="neither statistics nor a report page afterwards"
+    )
+    parser.add_argument(
         "--verify", action="store_true", help="hold a store that is there against its sources"
     )
     arguments = parser.parse_args()
@@ -46,12 +50,20 @@ def main() -> int:
     return run(arguments.source, arguments.target, settings, verify=arguments.verify)
 
 
-def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> int:
-    """Convert or verify, as one rank of an MPI job or alone."""
+def run(
+    source: Path,
+    target: Path,
+    settings: Any,
+    *,
+    verify: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> int:
+    """Convert or verify, as one rank of an MPI job or alone; ``tell`` instead of lines with a time."""
     from astrohpc.clock import SystemClock, iso  # noqa: PLC0415
     from astrohpc.errors import ConfigError  # noqa: PLC0415
     from astrohpc.files import readable_failures  # noqa: PLC0415
     from astrohpc.store.convert import convert  # noqa: PLC0415
+    from astrohpc.store.convert import cores as threads_of  # noqa: PLC0415
     from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
     from astrohpc.store.report import conclusion, exit_code, verified  # noqa: PLC0415
     from astrohpc.store.verify import as_made  # noqa: PLC0415
@@ -61,8 +73,10 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
     clock = SystemClock()
     ranks = find_ranks()
 
-    def say(text: str) -> None:
+    def stamped(text: str) -> None:
         print(f"[{iso(clock.now())}] {text}", flush=True)
+
+    say = tell or stamped
 
     def stop() -> bool:
         return bool(_stopping)
@@ -78,6 +92,12 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
             else:
                 report = convert(request, ranks, clock, stop, say)
                 lines, code = (list(conclusion(report)), exit_code(report)) if report else ([], 0)
+                if request.settings.statistics and not ranks.share(report and report.stopped):
+                    from astrohpc.store.statistics import compute  # noqa: PLC0415 - numba
+
+                    compute(request.target, ranks, threads_of(request, ranks), stop, say)
+                if report and settings.page and not report.stopped:
+                    lines += _page(source, request, report, iso(clock.now()), stop)
     except ConfigError as error:
         say(f"error: {error}")
         if ranks.size > 1:
@@ -91,6 +111,27 @@ def run(source: Path, target: Path, settings: Any, *, verify: bool = False) -> i
     for line in lines:
         say(line)
     return code
+
+
+def _page(source: Path, request: Any, report: Any, when: str, stop: Any) -> list[str]:
+    """The report page, which is worth having and never worth a conversion."""
+    from astrohpc.files import write_atomic  # noqa: PLC0415
+    from astrohpc.sweep.folder import SweepFolder  # noqa: PLC0415
+    from astrohpc.sweep.provenance import commit  # noqa: PLC0415
+
+    try:
+        from astrohpc.store.page import Circumstances, write_page  # noqa: PLC0415
+
+        path = write_page(request, report, Circumstances(when, commit() or ""), stop)
+        if path is None:
+            return ["the report page was not made, for we were asked to stop"]
+        folder = SweepFolder(source)
+        if folder.exists():
+            folder.reports.mkdir(exist_ok=True)
+            write_atomic(folder.reports / "store.html", path.read_bytes())
+    except Exception as error:  # noqa: BLE001 - the store is whole without it
+        return [f"the report page could not be made ({type(error).__name__}: {error})"]
+    return [f"report page: {path}"]
 
 
 def _settings(arguments: argparse.Namespace) -> Any:
@@ -107,7 +148,8 @@ def _settings(arguments: argparse.Namespace) -> Any:
                 f"--settings: {arguments.settings} cannot be read ({error}); name a JSON file."
             ) from error
     settings = build(StoreSettings, written, "store")
-    given = {
+    given: dict[str, Any] = {"statistics": False, "page": False} if arguments.bare else {}
+    given |= {
         name: getattr(arguments, name)
         for name in ("codec", "members", "threads", "memory_mib")
         if getattr(arguments, name) is not None

@@ -54,61 +54,94 @@ def moments(
     bits: NDArray[np.int32],
     weights: Weights,
     steps: Steps,
-    sorted_weights: NDArray[np.int64],
+    by_size: NDArray[np.int64],
 ) -> Array:
-    """Moments by level of values [sample, level, cell]; adds to ``sorted_weights``, a number a step.
+    """Moments by level of values [sample, level, cell]; adds to ``by_size``, a number a step.
 
-    ``bits`` are those of the values' sizes as float32, of the same shape, or empty where not needed.
+    ``bits`` are those of the values as float32, of the same shape, or empty where not needed. Each cell
+    has sums of its own until the end of a level, so that processors work on several cells at once
+    without a change in the order of any sum.
     """
     n_samples, n_levels, n_cells = values.shape
     found = np.zeros((n_levels, 7))
+    weight, step = np.zeros(n_cells), np.zeros(n_cells, np.int32)
+    total, first, second = np.zeros(n_cells), np.zeros(n_cells), np.zeros(n_cells)
+    lowest, highest = np.zeros(n_cells), np.zeros(n_cells)
+    missing = np.zeros(n_cells, np.int64)
     layered = weights.thick_a.shape[1] > 0
+    unit = 1048576.0 / weights.unit
     for level in range(n_levels):
-        count, missing = 0, 0
-        lowest, highest = np.inf, -np.inf
-        total, first_sum, second_sum = 0.0, 0.0, 0.0
-        shift, known = 0.0, False
+        total[:], first[:], second[:], missing[:] = 0.0, 0.0, 0.0, 0
+        lowest[:], highest[:] = np.inf, -np.inf
+        shift = _some_value(values[:, level])
         for sample in range(n_samples):
-            k = weights.of[sample]
+            k, row = weights.of[sample], values[sample, level]
+            _weigh(weights, layered, k, level, sample, weight)
             for cell in range(n_cells):
-                x = float(values[sample, level, cell])
-                count += 1
-                if np.isnan(x):
-                    missing += 1
-                    continue
-                lowest = min(lowest, x)
-                highest = max(highest, x)
-                weight = weights.area[k, cell]
-                if layered:
-                    weight *= abs(
-                        weights.thick_a[k, level]
-                        + weights.thick_b[k, level] * weights.ps[sample, cell]
-                    )
-                if not weight > 0.0:  # surface pressure is missing here
-                    continue
-                if not known:
-                    # Sums are of differences from some value, or a narrow spread far from zero drowns.
-                    shift, known = x, True
-                d = x - shift
-                total += weight
-                first_sum += weight * d
-                second_sum += weight * d * d
-                if steps.n:
-                    if steps.sign == 0:
-                        step = int((x - steps.low) * steps.scale)
-                    else:
-                        step = (bits[sample, level, cell] - steps.first) >> steps.shift
-                    step = min(max(step, 0), steps.n - 1)
-                    sorted_weights[step] += int(weight / weights.unit * 1048576.0 + 0.5)
-        found[level, 0] = count
-        found[level, 1] = missing
-        found[level, 2] = lowest
-        found[level, 3] = highest
-        found[level, 4] = total
-        if total > 0.0:
-            found[level, 5] = shift + first_sum / total
-            found[level, 6] = max(0.0, second_sum - first_sum * first_sum / total)
+                x = float(row[cell])
+                there = x == x  # noqa: PLR0124 - not NaN
+                w = weight[cell] if there else 0.0
+                d = x - shift if there else 0.0
+                total[cell] += w
+                first[cell] += w * d
+                second[cell] += w * d * d
+                missing[cell] += 0 if there else 1
+                lowest[cell] = x if x < lowest[cell] else lowest[cell]
+                highest[cell] = x if x > highest[cell] else highest[cell]
+            if steps.n == 0:
+                continue
+            if steps.sign == 0:
+                for cell in range(n_cells):
+                    x = float(row[cell])
+                    x = (x - steps.low) * steps.scale if x == x else 0.0  # noqa: PLR0124
+                    step[cell] = int(min(max(x, 0.0), steps.n - 1.0))
+            else:
+                size = bits[sample, level]
+                for cell in range(n_cells):
+                    at = ((size[cell] & 0x7FFFFFFF) - steps.first) >> steps.shift
+                    step[cell] = min(max(at, 0), steps.n - 1)
+            for cell in range(n_cells):
+                x = row[cell]
+                if x == x:  # noqa: PLR0124
+                    by_size[step[cell]] += int(weight[cell] * unit + 0.5)
+        found[level, 0] = n_samples * n_cells
+        found[level, 1] = missing.sum()
+        found[level, 2] = lowest.min()
+        found[level, 3] = highest.max()
+        whole, one, two = 0.0, 0.0, 0.0
+        for cell in range(n_cells):
+            whole += total[cell]
+            one += first[cell]
+            two += second[cell]
+        found[level, 4] = whole
+        if whole > 0.0:
+            found[level, 5] = shift + one / whole
+            found[level, 6] = max(0.0, two - one * one / whole)
     return found
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _some_value(values: NDArray[np.floating]) -> float:
+    """A value that is there. Sums are of differences from it, or a narrow spread far from zero drowns."""
+    for sample in range(values.shape[0]):
+        for cell in range(values.shape[1]):
+            x = float(values[sample, cell])
+            if np.isfinite(x):
+                return x
+    return 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _weigh(weights: Weights, layered: bool, k: int, level: int, sample: int, weight: Array) -> None:
+    """The weights of all cells of one level; none where surface pressure is missing."""
+    area = weights.area[k]
+    if not layered:
+        weight[:] = area
+        return
+    a, b, ps = weights.thick_a[k, level], weights.thick_b[k, level], weights.ps[sample]
+    for cell in range(len(weight)):
+        w = area[cell] * abs(a + b * ps[cell])
+        weight[cell] = w if w > 0.0 else 0.0
 
 
 def merged(one: Array, other: Array) -> Array:

@@ -47,7 +47,7 @@ def contenders(peers_venv: Path) -> Iterator[Contender]:
         ours = (sys.executable, "-m", "astrohpc.jobs.convert")
         # The deflate of the files can be passed through only where there is one.
         variants = ("nc4", "pk") if codec == "deflate" else everywhere
-        more = ("--codec", codec, "--members", "folder", "--memory-mib", "150")
+        more = ("--codec", codec, "--members", "folder", "--memory-mib", "150", "--bare")
         yield Contender("astrohpc", codec, TWO_THREADS, variants, (*ours, *more, "--threads", "2"))
         yield Contender(
             "astrohpc", codec, TWO_RANKS, ("nc4",), _mpi(*ours, *more, "--threads", "1"), _as_root()

@@ -55,7 +55,8 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [(0, "done"), (65, "blown up"), (78, "badly configured"), (3, "died")]
+    ("code", "said"),
+    [(0, "done"), (65, "blown up"), (78, "badly configured"), (3, "done in part"), (4, "died")],
 )
 def test_the_payload_s_exit_code_is_the_script_s(tmp_path: Path, code: int, said: str) -> None:
     got, out = finish(start(tmp_path, 0, code))

@@ -77,11 +77,11 @@ def test_four_ranks_on_two_nodes_make_the_store_that_one_process_makes(
     assert checked.returncode == 0, checked.stdout
     assert "srun --mpi=pmix" in script
     said = launch(*words)
-    assert "4 ranks × 1 threads" in said.out, said.all
+    assert "4 ranks × 1 thread" in said.out, said.all
     cluster.drain()
     (log,) = (launch.folder / "files.jobs" / "logs").glob("convert_*.out")
     text = log.read_text()
-    assert "4 ranks × 1 threads" in text, text
+    assert "4 ranks × 1 thread" in text, text
     assert "complete" in text
     assert same(launch.folder / "files.zarr", alone(launch, files))
     again = launch("verify", str(files))

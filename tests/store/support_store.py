@@ -22,7 +22,11 @@ from astrohpc.store.verify import Verdict, as_made, verify
 from astrohpc.sweep.harvest import request_for
 
 SINCE = "days since 2000-01-01"
-CHANGING = {".astrohpc/report.json", ".astrohpc/lock"}  # when and how, not what
+CHANGING = {
+    ".astrohpc/report.json",
+    ".astrohpc/report.html",
+    ".astrohpc/lock",
+}  # when and how, not what
 
 
 def field(seed: int, *shape: int) -> NDArray[np.float32]:
@@ -131,7 +135,7 @@ def reasons(report: Report) -> str:
 
 def command(source: Path, target: Path, *words: str) -> list[str]:
     """The converter as a process of its own."""
-    return [sys.executable, "-m", "astrohpc.jobs.convert", str(source), str(target), *words]
+    return [sys.executable, "-m", "astrohpc.jobs.convert", str(source), str(target), *words, "--bare"]
 
 
 def job(source: Path, target: Path, *words: str, timeout: float = 120, **rest: Any) -> Said:

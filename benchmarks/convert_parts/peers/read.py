@@ -88,6 +88,18 @@ def zarrista(store: Path, threads: int) -> Reader:
     return read
 
 
+def astrohpc(store: Path, threads: int) -> Reader:
+    """Ours, one call a batch; values as they are stored, as the others give them."""
+    from astrohpc.store.reader import Store
+
+    opened = Store.open(store, threads=threads)
+
+    def read(places: Sequence[Place], into: Batch) -> None:
+        opened.batch(places, FIELDS, missing="fill", out=into)
+
+    return read
+
+
 def memory_mapped(store: Path, threads: int) -> Reader:  # noqa: ARG001 - the kernel needs none
     """Uncompressed ``.npy`` files, mapped: the limit of what any store can reach."""
     arrays = {name: np.load(store / f"{name}.npy", mmap_mode="r") for name in FIELDS}
@@ -105,6 +117,7 @@ READERS: dict[str, Callable[[Path, int], Reader]] = {
     "zarrs": lambda store, threads: zarr_python(store, threads, zarrs=True),
     "tensorstore": tensorstore,
     "zarrista": zarrista,
+    "astrohpc": astrohpc,
     "npy": memory_mapped,
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from astrohpc.errors import ConfigError
 from astrohpc.files import canonical_json, digest, readable_failures, write_atomic
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.output import note, say, table
+from astrohpc.launch.output import count, errors, note, say, table
 from astrohpc.settings import build
 from astrohpc.slurm.client import SlurmClient
 from astrohpc.slurm.render import render, write_script
@@ -114,18 +114,29 @@ def _here(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(" ".join(order.command(sys.executable, Path("SETTINGS.json"))))
         return 0
-    return _end(
-        order,
-        convert.run(order.source, order.target, order.settings, verify=order.verb == "verify"),
+    code = convert.run(
+        order.source, order.target, order.settings, verify=order.verb == "verify", tell=_tell
     )
-
-
-def _end(order: Order, code: int) -> int:
-    if code == 0 and order.verb == "convert":
-        note(
-            f"next: launch verify {order.source} {order.target}, or xarray.open_zarr({str(order.target)!r})"
+    if code in (0, 3):
+        words = f"{order.source} {order.target}"
+        after = (
+            f"python -m astrohpc.launch verify {words}"
+            if order.verb == "convert"
+            else f"python -m astrohpc.launch convert {words}"
+        )
+        read = f"xarray.open_zarr({str(order.target)!r})"
+        say(
+            f"next: {read}" if order.verb == "verify" and code == 0 else f"next: {after}, or {read}"
         )
     return _ENDS.get(code, code)
+
+
+def _tell(text: str) -> None:
+    """Errors where errors go, all else as it is."""
+    if text.startswith("error: "):
+        errors.print(text, markup=False, style="red")
+    else:
+        say(text)
 
 
 # ----------------------------------------------------------------------------- on a cluster
@@ -162,8 +173,9 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     write_script(asked.script, render(asked))
     job = client.submit(asked)
     say(
-        f"job {job} submitted: {order.allocation.nodes * order.allocation.tasks_per_node} ranks × "
-        f"{order.settings.threads} threads"
+        f"job {job} submitted: "
+        f"{count(order.allocation.nodes * order.allocation.tasks_per_node, 'rank')} × "
+        f"{count(order.settings.threads, 'thread')}"
     )
     note(f"next: tail -f {order.folder}/logs/{order.verb}_{job}.out")
     return 0

@@ -4,6 +4,8 @@ What lies in one piece in the target is decoded there and nowhere else; of other
 into memory of its own and copies what is wanted.
 """
 
+import functools
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +24,9 @@ from astrohpc.store.gather import Pieces
 from astrohpc.store.handles import OpenShards, Spans, damaged
 from astrohpc.store.shard import WIDTHS, Worker
 
-# What is decoded before it is looked at again: it must still be in the cache then.
-_AT_ONCE_BYTES = 2**20
+_AT_ONCE_BYTES = (
+    2**20
+)  # decoded into a thread's own memory before it is copied: it is in the cache then
 _LEAST_PART_BYTES = 2**18  # a part below this is not worth a thread
 
 Job = Callable[["Hand"], None]
@@ -88,9 +91,11 @@ class Crew:
             work()
         finally:
             for future in futures:
-                future.exception()  # wait: they write into arrays that are the caller's
+                if not future.cancel():  # others may keep the threads busy, and all is done
+                    future.exception()  # wait: it writes into arrays that are the caller's
         for future in futures:
-            future.result()
+            if not future.cancelled():
+                future.result()
 
     def close(self) -> None:
         """End the threads and close the files."""
@@ -117,24 +122,27 @@ class Reading:
         """The work in parts, each chunk in one of them, in the order in which chunks lie in files."""
         array, p = self.spans.array, self.pieces
         table = self.spans.find(p.shards, p.slots)
-        nbytes = int(np.prod(array.chunk, dtype=np.int64)) * array.stored.itemsize
         straight = p.tile.whole and self._is_straight()
-        order = np.lexsort((p.rows, p.slots, p.shards)) if not straight else None
-        if order is None:
+        if straight:
             order = np.lexsort((table[:, 0], p.shards))
-            starts = np.arange(len(order) + 1)
+            starts = np.arange(len(order))
         else:  # rows of one chunk stay together
+            order = np.lexsort((p.rows, p.slots, p.shards))
             same = (np.diff(p.shards[order]) == 0) & (np.diff(p.slots[order]) == 0)
-            starts = np.concatenate([[0], np.flatnonzero(~same) + 1, [len(order)]])
-        count = len(starts) - 1
-        parts = max(1, min(threads, count, count * nbytes // _LEAST_PART_BYTES))
+            starts = np.concatenate([[0], np.flatnonzero(~same) + 1])
+        nbytes = array.chunk_values * array.stored.itemsize
+        parts = max(1, min(threads, len(starts), len(starts) * nbytes // _LEAST_PART_BYTES))
         limit = max(1, self.files.most // max(1, threads))
+        cuts = _cuts(p.shards[order[starts]], parts, limit)
+        ends = np.append(starts, len(order))
         jobs: list[Job] = []
-        for part in np.array_split(np.arange(count), parts):
-            for few in _by_shards(part, p.shards[order[starts[:-1]]], limit):
-                rows = [order[starts[i] : starts[i + 1]] for i in few.tolist()]
-                work = _straight if straight else _in_part
-                jobs.append(lambda hand, work=work, rows=rows: work(hand, self, table, rows))  # type: ignore[misc]
+        for begin, end in itertools.pairwise(cuts):
+            rows = order[ends[begin] : ends[end]]
+            if straight:
+                jobs.append(functools.partial(_straight, reading=self, table=table, which=rows))
+            else:
+                groups = np.split(rows, ends[begin + 1 : end] - ends[begin])
+                jobs.append(functools.partial(_in_part, reading=self, table=table, groups=groups))
         return jobs
 
     def _is_straight(self) -> bool:
@@ -144,71 +152,61 @@ class Reading:
         return single and not (self.mean and array.packing is not None and array.meant.kind == "f")
 
 
-def _by_shards(
-    part: NDArray[np.int64], shards: NDArray[np.int64], limit: int
-) -> Iterator[NDArray[np.int64]]:
-    """Cut a part so that no call needs more open files than there may be."""
-    if not len(part):
-        return
-    number = np.concatenate([[0], np.cumsum(np.diff(shards[part]) != 0)])
-    for group in range(int(number[-1]) // limit + 1):
-        yield part[number // limit == group]
+def _cuts(shards: NDArray[np.int64], parts: int, limit: int) -> list[int]:
+    """Where to cut sorted chunks: in parts, and so that no part needs more files than may be open."""
+    cuts = {round(len(shards) * part / parts) for part in range(parts + 1)}
+    number = np.cumsum(np.concatenate([[0], np.diff(shards) != 0]))
+    if number[-1] >= limit:
+        cuts |= set(np.flatnonzero(np.diff(number // limit) != 0) + 1)
+    return sorted(int(cut) for cut in cuts)
 
 
 def _straight(
-    hand: Hand, reading: Reading, table: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]
+    hand: Hand, reading: Reading, table: NDArray[np.int64], which: NDArray[np.int64]
 ) -> None:
-    """Decode chunks to where they belong; what is missing is marked while it is in the cache."""
+    """Decode chunks to where they belong, and mark there what is missing."""
     array, target, tile = reading.spans.array, reading.target, reading.pieces.tile
-    which = np.concatenate(rows)
-    marks = reading.mean and bool(array.holes) and array.meant.kind == "f"
-    nbytes = int(np.prod(array.chunk, dtype=np.int64)) * array.stored.itemsize
-    each = max(1, _AT_ONCE_BYTES // nbytes) if marks else len(which)
-    fill = np.nan if reading.mean and array.meant.kind == "f" else array.fill
-    with _fetching(reading, which) as (files, numbers):
-        for begin in range(0, len(which), each):
-            few = which[begin : begin + each]
-            places = reading.pieces.rows[few]
-            _decode(
-                hand,
-                reading,
-                files,
-                np.column_stack([numbers[begin : begin + each], table[few]]),
-                few,
-                target.ctypes.data
-                + places * target.strides[0]
-                + tile.start * target.dtype.itemsize,
-                [target[row][tile.target] for row in places.tolist()],
-                fill,
-            )
-            if marks:
-                mask = hand.room(nbytes // array.stored.itemsize, np.dtype(bool))
-                for row in places.tolist():
-                    _mark(target[row][tile.target], array.holes, mask)
+    marks = reading.mean and array.meant.kind == "f"
+    rows = reading.pieces.rows[which]
+    with _fetching(reading, table, which) as (files, numbers):
+        _decode(
+            hand,
+            reading,
+            files,
+            np.column_stack([numbers, table[which]]),
+            which,
+            target.ctypes.data + tile.start * target.itemsize + rows * target.strides[0],
+            lambda i: target[rows[i]][tile.target],
+            np.nan if marks else array.fill,
+        )
+    if marks and array.holes:
+        flat = target.reshape(len(target), -1)  # a view: each row is in one piece
+        for hole in array.holes:
+            _marker()(flat, rows, tile.start, array.chunk_values, hole)
 
 
-def _mark(values: NDArray[Any], holes: Sequence[Any], mask: NDArray[np.bool_]) -> None:
-    lost = mask.reshape(values.shape)
-    for hole in holes:
-        np.equal(values, hole, out=lost)
-        if lost.any():
-            np.copyto(values, np.nan, where=lost)  # three times as quick as an index
+def _marker() -> Callable[..., None]:
+    """The compiled loop; only who asks for NaN waits for its loading (half a second, once)."""
+    from astrohpc.kernels.marks import mark  # noqa: PLC0415
+
+    found: Callable[..., None] = mark
+    return found
 
 
 def _in_part(
-    hand: Hand, reading: Reading, table: NDArray[np.int64], rows: Sequence[NDArray[np.int64]]
+    hand: Hand,
+    reading: Reading,
+    table: NDArray[np.int64],
+    groups: Sequence[NDArray[np.int64]],
 ) -> None:
     """Decode each chunk once, and copy what is wanted of it to all rows that want it."""
     array, p = reading.spans.array, reading.pieces
-    count = int(np.prod(array.chunk, dtype=np.int64))
-    firsts = np.array([same[0] for same in rows])
+    count = array.chunk_values
+    firsts = np.array([same[0] for same in groups])
     each = max(1, _AT_ONCE_BYTES // (count * array.stored.itemsize))
     lead = [array.chunk[0] if array.member else 1, array.chunk[array.member] if array.time else 1]
-    fill = (
-        np.nan if reading.mean and array.dtype.kind == "f" and array.packing is None else array.fill
-    )
-    with _fetching(reading, firsts) as (files, numbers):
-        for begin in range(0, len(rows), each):
+    with _fetching(reading, table, firsts) as (files, numbers):
+        for begin in range(0, len(groups), each):
             few = firsts[begin : begin + each]
             room = hand.room(count * len(few), array.dtype).reshape(len(few), count)
             _decode(
@@ -218,10 +216,10 @@ def _in_part(
                 np.column_stack([numbers[begin : begin + each], table[few]]),
                 few,
                 room.ctypes.data + np.arange(len(few)) * room.strides[0],
-                list(room),
-                fill,
+                room.__getitem__,
+                array.fill,
             )
-            for values, first, same in zip(room, few, rows[begin : begin + each], strict=True):
+            for values, first, same in zip(room, few, groups[begin : begin + each], strict=True):
                 block = values.reshape(*lead, *array.chunk[array.lead :])
                 gone = bool(table[first, 0] < 0)
                 _copy(reading, block, p.rows[same], p.inside[same], gone)
@@ -250,16 +248,15 @@ def _copy(
 
 @contextmanager
 def _fetching(
-    reading: Reading, which: NDArray[np.int64]
+    reading: Reading, table: NDArray[np.int64], which: NDArray[np.int64]
 ) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
     """Open files of these pieces, and which of them each piece is in; 0 where it is in none."""
+    there = table[which, 0] >= 0
     shards = reading.pieces.shards[which]
-    table = reading.spans.find(shards, reading.pieces.slots[which])
-    there = table[:, 0] >= 0
-    needed, number = np.unique(shards[there], return_inverse=True)
-    numbers = np.zeros(len(which), np.int64)
-    numbers[there] = number
-    with reading.files.hold(reading.spans.array, needed.tolist()) as files:
+    first = there.copy()  # of its shard: they are in order
+    first[1:] &= (shards[1:] != shards[:-1]) | ~there[:-1]
+    numbers = np.maximum(np.cumsum(first) - 1, 0)
+    with reading.files.hold(reading.spans.array, shards[first].tolist()) as files:
         yield files, numbers
 
 
@@ -270,7 +267,7 @@ def _decode(
     chunks: NDArray[np.int64],
     which: NDArray[np.int64],
     addresses: NDArray[np.int64],
-    views: Sequence[NDArray[Any]],
+    view: Callable[[int], NDArray[Any]],
     fill: Any,
 ) -> None:
     """One call of the kernel, or the same with wheels; Damaged says which chunk it is."""
@@ -280,7 +277,7 @@ def _decode(
     if kernel is not None and array.stored.itemsize in WIDTHS:
         form = kernels.Form(
             array.stored,
-            int(np.prod(array.chunk, dtype=np.int64)),
+            array.chunk_values,
             array.codec.name,
             array.codec.level,
             array.codec.name == "deflate",
@@ -298,9 +295,9 @@ def _decode(
             )
             raise damaged(array, int(p.shards[piece]), int(p.slots[piece]), what) from failed
         return
-    for view, (file, offset, length), piece in zip(views, chunks.tolist(), which, strict=True):
+    for i, ((file, offset, length), piece) in enumerate(zip(chunks.tolist(), which, strict=True)):
         if offset < 0:
-            view[...] = fill
+            view(i)[...] = fill
             continue
         try:
             values = array.codec.decode(
@@ -310,4 +307,4 @@ def _decode(
             raise damaged(
                 array, int(p.shards[piece]), int(p.slots[piece]), "cannot be decoded"
             ) from error
-        view[...] = values.reshape(view.shape)
+        view(i)[...] = values.reshape(view(i).shape)

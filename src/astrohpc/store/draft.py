@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.store.agree import Refusal, Signature, usual
+from astrohpc.store.canonical import CanonicalNames
 from astrohpc.store.look import Look
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import BadSource
@@ -40,6 +41,7 @@ class Draft:
     refused: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     times: list[NDArray[Any] | None] = field(default_factory=list)  # of each run
+    canonical: CanonicalNames = field(default_factory=CanonicalNames)
     treatments: Treatments = field(init=False)
 
     def __post_init__(self) -> None:

@@ -7,8 +7,8 @@ import os
 import resource
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,13 @@ def open_limit() -> int:
 
 
 class Spans:
-    """Offset and length of all inner chunks of one array, in one table; -1 where there is no chunk."""
+    """Offset and length of all inner chunks of one array, in one table; -1 where there is no chunk.
 
-    def __init__(self, store: Path, array: StoredArray) -> None:
-        self.store, self.array = store, array
+    ``made`` tells the shards that must be there; it is asked only where one is not.
+    """
+
+    def __init__(self, store: Path, array: StoredArray, made: Callable[[], Container[str]]) -> None:
+        self.store, self.array, self._made = store, array, made
         shards = int(np.prod(array.grid, dtype=np.int64))
         per_shard = int(np.prod(array.per_shard, dtype=np.int64))
         # Not filled: memory is taken only for shards that somebody reads.
@@ -50,11 +53,14 @@ class Spans:
         path = self.store / self.array.key(shard)
         try:
             spans = read_index(path, self._table.shape[1])
-        except FileNotFoundError:  # nobody had values for it
+        except FileNotFoundError:
+            if self.array.key(shard) in self._made():
+                raise Damaged(
+                    f"{path}: is not there, though the conversion made it; convert again."
+                ) from None
+            # Nobody had values for it.
             spans = np.full(self._table.shape[1:], (-1, 0), np.int64)
-        most = (
-            2 * int(np.prod(self.array.chunk, dtype=np.int64)) * self.array.stored.itemsize + 1024
-        )
+        most = 2 * self.array.chunk_values * self.array.stored.itemsize + 1024
         wrong = (spans[:, 0] >= 0) & ((spans[:, 1] < 1) | (spans[:, 1] > most))
         if wrong.any():
             slot = int(np.flatnonzero(wrong)[0])
@@ -77,54 +83,47 @@ class OpenShards:
 
     def __init__(self, store: Path, most: int) -> None:
         self._store, self.most = store, most
-        self._files: OrderedDict[str, int] = OrderedDict()
-        self._users: dict[str, int] = {}
+        self._files: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._users: dict[tuple[str, int], int] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def hold(self, array: StoredArray, shards: Sequence[int]) -> Iterator[list[int]]:
         """Descriptors of these shards, open as long as the block lasts."""
-        held: list[str] = []
-        files: list[int] = []
+        held: list[tuple[str, int]] = []
         try:
-            for shard in shards:
-                key = array.key(shard)
-                files.append(self._open(key))
-                held.append(key)
+            with self._lock:
+                for shard in shards:
+                    key = array.name, shard
+                    if key not in self._files:
+                        self._files[key] = self._open(array, shard)
+                    self._files.move_to_end(key)
+                    self._users[key] = self._users.get(key, 0) + 1
+                    held.append(key)
+                files = [self._files[key] for key in held]
             yield files
         finally:
             with self._lock:
                 for key in held:
                     self._users[key] -= 1
-                self._close_some()
+                if len(self._files) > self.most:
+                    self._close(len(self._files) - self.most)
 
-    def _open(self, key: str) -> int:
-        with self._lock:
-            if key not in self._files:
-                try:
-                    self._files[key] = os.open(self._store / key, os.O_RDONLY | os.O_CLOEXEC)
-                except FileNotFoundError as error:
-                    raise Damaged(
-                        f"{self._store / key}: was removed after the store was opened; convert again and "
-                        "open the store again."
-                    ) from error
-            self._files.move_to_end(key)
-            self._users[key] = self._users.get(key, 0) + 1
-            return self._files[key]
+    def _open(self, array: StoredArray, shard: int) -> int:
+        path = self._store / array.key(shard)
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise Damaged(
+                f"{path}: was removed after the store was opened; convert again and open the store again."
+            ) from error
 
-    def _close_some(self) -> None:
-        over = len(self._files) - self.most
-        for key in [key for key in self._files if not self._users[key]][: max(0, over)]:
+    def _close(self, most: int) -> None:
+        for key in [key for key in self._files if not self._users[key]][:most]:
             os.close(self._files.pop(key))
             del self._users[key]
 
     def close(self) -> None:
         """Close what nobody uses."""
         with self._lock:
-            for key in [key for key in self._files if not self._users[key]]:
-                with suppress(OSError):
-                    os.close(self._files.pop(key))
-                del self._users[key]
-
-    def __len__(self) -> int:
-        return len(self._files)
+            self._close(len(self._files))

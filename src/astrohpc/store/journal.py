@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Done:
     checks: NDArray[np.uint32]
     statistics: Statistics
     direct: bool
-    losses: Losses
+    losses: Losses = field(default_factory=Losses)
 
     def line(self) -> str:
         """As JSON."""

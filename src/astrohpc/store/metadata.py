@@ -92,6 +92,9 @@ def _with_fill(spec: ArraySpec) -> ArraySpec:
 
 def _root(plan: Plan, about: Mapping[str, Any]) -> dict[str, Any]:
     root = {**plan.attrs, **about, "astrohpc_version": VERSION}
+    if "title" in plan.attrs and "astrohpc_sweep" not in about:
+        # What files say of themselves tells more than what their folder is called.
+        root["title"] = plan.attrs["title"]
     helpers = [a.spec.path for a in plan.arrays if _is_helper(a)]
     if helpers:
         root["coordinates"] = " ".join(helpers)

@@ -29,7 +29,7 @@ def wanted(draft: Draft, paths: Sequence[str]) -> list[str]:
     """What was asked for, and the axes, bounds and helpers without which it could not be read."""
     settings = draft.settings
     for one in settings.variables:
-        if not any(_fits(path, one) for path in paths):
+        if not any(_asked(draft, path, one) for path in paths):
             raise ConfigError(
                 f"variables: {one!r} is in none of the files; they have {', '.join(paths[:12])}."
             )
@@ -42,7 +42,7 @@ def wanted(draft: Draft, paths: Sequence[str]) -> list[str]:
     keep = {
         path
         for path in paths
-        if (not settings.variables or any(_fits(path, one) for one in settings.variables))
+        if (not settings.variables or any(_asked(draft, path, one) for one in settings.variables))
         and not any(_fits(path, one) for one in settings.without)
     }
     if settings.variables:
@@ -56,6 +56,10 @@ def wanted(draft: Draft, paths: Sequence[str]) -> list[str]:
 
 def _fits(path: str, pattern: str) -> bool:
     return fnmatchcase(path, pattern) or fnmatchcase(_short(path), pattern)
+
+
+def _asked(draft: Draft, path: str, pattern: str) -> bool:
+    return _fits(path, pattern) or fnmatchcase(draft.canonical.names.get(path, path), pattern)
 
 
 def _needs(draft: Draft, path: str) -> set[str]:
@@ -86,7 +90,8 @@ def unfit_for_store(draft: Draft, variable: Variable) -> str:
 def name_of(draft: Draft, path: str) -> str:
     """A variable's path in the store."""
     group, _, name = path.rpartition("/")
-    name = draft.settings.rename.get(path, draft.settings.rename.get(name, name))
+    usual = draft.canonical.names.get(path, name)
+    name = draft.settings.rename.get(path, draft.settings.rename.get(name, usual))
     return f"{group}/{name}" if group else name
 
 
@@ -102,7 +107,7 @@ def names(draft: Draft, dims: Sequence[str]) -> tuple[str, ...]:
 def renamed(draft: Draft, attrs: Mapping[str, Any]) -> dict[str, Any]:
     """A variable's attributes, in which others are called as they are in the store."""
     found = dict(attrs)
-    for name in _NAMING if draft.settings.rename else ():
+    for name in _NAMING if draft.settings.rename or draft.canonical.names else ():
         if isinstance(found.get(name), str):
             found[name] = re.sub(r"[^\s:()]+", lambda word: name_of(draft, word[0]), found[name])
     return found

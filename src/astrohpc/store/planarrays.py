@@ -131,7 +131,7 @@ def _known_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
     unpacks = _unpacks(draft, path, places)
     all_of_them = [_variable(draft, i, path) for _, looks in places for i in looks]
     variable = all_of_them[0]
-    attrs = renamed(draft, variable.attrs)
+    attrs = renamed(draft, draft.canonical.attributes(path, variable.attrs))
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
     else:
@@ -265,7 +265,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         dtype = np.dtype("f4")
     if len(dtypes) > 1:
         draft.notes.append(f"{path} has several types; the store has {dtype}")
-    attrs = renamed(draft, first.attrs)
+    attrs = renamed(draft, draft.canonical.attributes(path, first.attrs))
     if unpacks:
         attrs, fill = _unpacked_attrs(attrs), np.nan
         draft.notes.append(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from astrohpc.store.agree import Refusal, common
+from astrohpc.store.canonical import canonical_names
 from astrohpc.store.draft import (
     Draft,
     Run,
@@ -55,6 +56,10 @@ def make_plan(
     keep_those_on_one_axis(draft)
     if not draft.runs:
         return Plan(tuple(seen), (), (), tuple(draft.refused), (), {})
+    if settings.names == "canonical":
+        used = [draft.looks[i] for run in draft.runs for i in run.looks]
+        draft.canonical = canonical_names(used, settings.rename)
+        draft.notes += draft.canonical.notes
     arrays = plan_arrays(draft)
     attrs, per_member = _attributes(draft)
     if per_member:

@@ -8,6 +8,7 @@ no process is started. A store may be used by many threads, after a fork, and ca
 nothing but descriptors, tables of addresses and buffers, which every process makes for itself.
 """
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.store.codec import Damaged
 from astrohpc.store.decode import Crew, Job, Reading
-from astrohpc.store.gather import pieces, tiles
+from astrohpc.store.gather import Tile, pieces, tiles
 from astrohpc.store.handles import Spans, open_limit
+from astrohpc.store.journal import read_journal
 from astrohpc.store.plan import MEMBER
 from astrohpc.store.schema import META, read_metadata
-from astrohpc.store.shard_index import CHECKSUM_BYTES, crc32c
-from astrohpc.store.stored import StoredArray, stored_array
+from astrohpc.store.stored import StoredArray, read_small, stored_array
 
 Levels = slice | Sequence[int] | NDArray[np.int64] | None
 Missing = Literal["nan", "fill"]
@@ -55,7 +55,12 @@ class Store:
             {name: stored_array(name, node, self.time_dim) for name, node in found.items()}
         )
         self.dims: Mapping[str, int] = MappingProxyType(_dims(self.arrays.values()))
-        self._spans = {n: Spans(path, one) for n, one in self.arrays.items() if one.shard}
+        self._spans = {
+            name: Spans(path, one, lambda: self._made)
+            for name, one in self.arrays.items()
+            if one.shard
+        }
+        self._tiles: dict[str, list[Tile]] = {}  # of whole samples, which are read most
         self._small: dict[str, NDArray[Any]] = {}
         self._crews: dict[int, Crew] = {}  # by process
 
@@ -138,7 +143,7 @@ class Store:
         one = self._array(name)
         if one.shard is None:
             if name not in self._small:
-                self._small[name] = _read_small(self.path, one)
+                self._small[name] = read_small(self.path, one)
             return self._small[name]
         samples = np.zeros((1, 2), np.int64)
         if one.lead:
@@ -178,13 +183,14 @@ class Store:
         """
         if missing not in ("nan", "fill"):
             raise ConfigError(f"missing: {missing!r} is neither nan nor fill; write one of them.")
-        rows = self._checked(samples)
+        rows = np.asarray(samples, np.int64).reshape(-1, 2)
         names = list(self.variables if variables is None else variables)
         found: Batch = {}
         jobs: list[Job] = []
         crew = self._working()
         for name in names:
             one = self._array(name)
+            self._checked(one, rows)
             picks = _picks(one, levels, box or {})
             shape = (len(rows), *map(len, picks))
             dtype = one.meant if missing == "nan" else one.dtype
@@ -196,7 +202,10 @@ class Store:
                 continue
             if not target.size:
                 continue
-            for tile in tiles(one, picks):
+            whole = levels is None and box is None
+            if whole and name not in self._tiles:
+                self._tiles[name] = tiles(one, picks)
+            for tile in self._tiles[name] if whole else tiles(one, picks):
                 reading = Reading(
                     self._spans[name], crew.files, pieces(one, tile, rows), target, missing == "nan"
                 )
@@ -232,6 +241,11 @@ class Store:
         """All times of one member, of a box of levels, rows and columns, by the names of the axes."""
         return self.span(member, 0, self.times, variables, missing=missing, box=box)
 
+    @functools.cached_property
+    def _made(self) -> frozenset[str]:
+        """The shards that the conversion made."""
+        return frozenset(read_journal(self.path))
+
     def _array(self, name: str) -> StoredArray:
         if name not in self.arrays:
             raise ConfigError(
@@ -239,15 +253,17 @@ class Store:
             )
         return self.arrays[name]
 
-    def _checked(self, samples: NDArray[Any] | Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-        rows = np.asarray(samples, np.int64).reshape(-1, 2)
-        for column, (what, most) in enumerate((("member", self.members), ("time", self.times))):
-            wrong = rows[(rows[:, column] < 0) | (rows[:, column] >= most), column]
-            if wrong.size:
+    def _checked(self, one: StoredArray, rows: NDArray[np.int64]) -> None:
+        """Refuse samples that the array does not have."""
+        axes = [(0, "member", one.member), (1, "time", one.time)]
+        for (column, what, _), most in zip([a for a in axes if a[2]], one.shape, strict=False):
+            index = rows[:, column]
+            if index.size and not 0 <= index.min() <= index.max() < most:
+                wrong = index[(index < 0) | (index >= most)]
                 raise ConfigError(
-                    f"samples: {what} {wrong[0]} is not in {self.path}, which has 0 to {most - 1}."
+                    f"samples: {what} {wrong[0]} of {one.name} is not in {self.path}, which has 0 to "
+                    f"{most - 1}."
                 )
-        return rows
 
     def _working(self) -> Crew:
         """The threads and files of this process; a forked child has none of its parent's threads."""
@@ -282,6 +298,9 @@ def _picks(one: StoredArray, levels: Levels, box: Mapping[str, slice]) -> list[N
     found = []
     for axis in range(one.lead, len(one.shape)):
         whole = np.arange(one.shape[axis])
+        if levels is None and not box:
+            found.append(whole)
+            continue
         wanted: Any = box.get(one.dims[axis], slice(None))
         if axis == one.vertical and levels is not None:
             wanted = levels if isinstance(levels, slice) else np.asarray(levels, np.int64)
@@ -321,41 +340,3 @@ def _copy_small(
     for axis, pick in enumerate(picks, 1):
         taken = np.take(taken, pick, axis)
     target[...] = one.meaning(taken) if missing == "nan" and one.stored.kind != "O" else taken
-
-
-def _read_small(store: Path, one: StoredArray) -> NDArray[Any]:
-    """All values of an array that is one chunk."""
-    if not all(one.shape):
-        return np.empty(one.shape, one.dtype)
-    path = store / one.key(0)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        empty = "" if one.stored.kind == "O" else 0 if one.fill is None else one.fill
-        return np.full(one.shape, empty, one.dtype)
-    if one.stored.kind == "O":
-        return _texts(path, data, one)
-    body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
-    count = int(np.prod(one.chunk, dtype=np.int64))
-    if len(body) != count * one.stored.itemsize or checksum != crc32c(body).to_bytes(4, "little"):
-        raise Damaged(f"{path}: does not have its checksum, so it is damaged; convert again.")
-    values = np.frombuffer(body, one.stored).reshape(one.chunk)
-    cut: NDArray[Any] = values[tuple(map(slice, one.shape))].astype(one.dtype)
-    cut.flags.writeable = False
-    return cut
-
-
-def _texts(path: Path, data: bytes, one: StoredArray) -> NDArray[Any]:
-    """Zarr's vlen-utf8: how many, then length and bytes of each."""
-    texts: list[str] = []
-    at = 4
-    count = int.from_bytes(data[:4], "little")
-    while at + 4 <= len(data) and len(texts) < count:
-        length = int.from_bytes(data[at : at + 4], "little")
-        at += 4 + length
-        texts.append(data[at - length : at].decode("utf-8", "replace"))
-    if len(texts) != count or at != len(data) or count != int(np.prod(one.shape, dtype=np.int64)):
-        raise Damaged(f"{path}: is cut or changed, so it is damaged; convert again.")
-    values = np.empty(count, object)
-    values[:] = texts
-    return values.reshape(one.shape)

@@ -36,7 +36,7 @@ def conclusion(report: Report) -> Iterator[str]:
         f"{size(report.value_bytes)} of values in {size(report.stored_bytes)}, "
         f"{duration(report.seconds)} ({report.seconds:.2f} s, {size(int(rate))}/s), "
         f"CPU {report.cpu_s:.2f} s, at most {size(report.peak_memory_bytes)} of memory a rank, "
-        f"{report.ranks} ranks × {report.threads} threads"
+        f"{_count(report.ranks, 'rank')} × {_count(report.threads, 'thread')}"
         + ("" if report.native else ", without the C kernel")
     )
     if report.stopped:
@@ -45,6 +45,10 @@ def conclusion(report: Report) -> Iterator[str]:
         yield "complete: every shard was proved against its source"
     else:
         yield f"partial: {len(report.refused)} left out; mend them and run the same command again"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def verified(verdict: Verdict) -> tuple[list[str], int]:

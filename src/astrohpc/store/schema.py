@@ -19,6 +19,7 @@ from astrohpc.store.codec import Codec
 from astrohpc.store.fill import fill_of
 
 META = "zarr.json"
+RANGE = "actual_range"  # what statistics add to an array's attributes
 SEPARATOR = "."  # flat keys: "c/0/0/0" costs a folder a shard
 _DTYPES = {
     "i1": "int8",

@@ -30,6 +30,7 @@ class StoreSettings:
     variables: tuple[str, ...] = ()  # names or patterns as ta, *_mean; none: all
     without: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
+    names: Literal["canonical", "kept"] = "canonical"  # of what an engine wrote itself
     packing: Literal["auto", "keep", "unpack"] = "auto"
     vary: tuple[str, ...] = ()  # coordinates that may differ from member to member
     regrid: str = ""  # a target grid: gaussian 32x64, latlon 46x72, T21
@@ -42,6 +43,7 @@ class StoreSettings:
     statistics: bool = True
     memory_mib: int = 512  # a rank's
     threads: int = 0  # a rank's; 0 is one for each core that it may use
+    page: bool = True  # a report page with pictures, when all is done
 
     def __post_init__(self) -> None:
         if self.memory_mib < _LEAST_MEMORY_MIB:
@@ -79,5 +81,5 @@ class StoreSettings:
 
     def decides(self) -> Mapping[str, object]:
         """What makes the store what it is: all but the way in which it is made."""
-        hidden = ("memory_mib", "threads", "name")
+        hidden = ("memory_mib", "threads", "name", "page")
         return {name: value for name, value in vars(self).items() if name not in hidden}

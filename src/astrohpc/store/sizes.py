@@ -37,11 +37,12 @@ def _bits(number: float) -> int:
 
 
 def size_bits(values: NDArray[np.floating], how: Steps) -> NDArray[np.int32]:
-    """The bits that steps are cut from; they grow with a value's size."""
+    """The bits that steps are cut from; without their sign they grow with a value's size."""
     if not how.sign:
         return np.empty((0, 0, 0), np.int32)
     with np.errstate(over="ignore"):
-        return np.abs(values).astype(np.float32).view(np.int32)
+        bits: NDArray[np.int32] = values.astype(np.float32, copy=False).view(np.int32)
+    return bits
 
 
 def _edges(how: Steps) -> NDArray[np.float64]:
@@ -49,7 +50,7 @@ def _edges(how: Steps) -> NDArray[np.float64]:
     if how.sign == 0:
         return how.low + np.arange(how.n + 1) / how.scale
     bits = np.minimum(how.first + (np.arange(how.n + 1, dtype=np.int64) << how.shift), 0x7F7FFFFF)
-    sizes = bits.astype(np.int32).view(np.float32).astype(np.float64)
+    sizes: NDArray[np.float64] = bits.astype(np.int32).view(np.float32).astype(np.float64)
     return sizes if how.sign > 0 else -sizes
 
 

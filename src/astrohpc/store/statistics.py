@@ -27,12 +27,11 @@ from astrohpc.store.journal import FOLDER, Done, read_journal, read_record
 from astrohpc.store.layout import MIB, Axes, choose_shard
 from astrohpc.store.ranks import Ranks
 from astrohpc.store.reader import Store
-from astrohpc.store.schema import read_metadata, write_metadata
+from astrohpc.store.schema import RANGE, read_metadata, write_metadata
 from astrohpc.store.stored import StoredArray
 from astrohpc.store.weights import Weighting, cell_dims, is_weight, weighting
 
 FILE = "statistics.json"
-RANGE = "actual_range"
 _VERSION = 1
 _BOX_BYTES, _TASK_BYTES = 4 * MIB, 64 * MIB  # decoded at once, and by one task
 
@@ -85,7 +84,7 @@ def compute(
                 first = _reading(opened, unknown, {}, ranks, threads, stop)
                 if first is None:
                     return None
-                bounds |= {name: _bounds(rows) for name, (rows, _) in first.items()}
+                bounds |= ranks.share({name: _bounds(rows) for name, (rows, _) in first.items()})
             results = _reading(opened, todo, bounds, ranks, threads, stop)
             if results is None:
                 return None
@@ -129,9 +128,8 @@ def _look(store: Store) -> tuple[Mapping[str, Any], _Job]:
             continue
         parts = [name, *weighting(store, one).made_of]
         digests[name] = _digest(store, parts, shards)
-        noted = shards.get(name, [])
-        known = _known_bounds(noted)
-        if known is not None and one.packing is None:
+        known = _known_bounds(one, shards.get(name, []))
+        if known is not None:
             bounds[name] = known
     return before, _Job(digests, bounds)
 
@@ -143,9 +141,11 @@ def _counts(store: Store, one: StoredArray) -> bool:
     return one.shard is not None or len(cell_dims(one)) > 1
 
 
-def _known_bounds(noted: Sequence[Done]) -> tuple[float, float] | None:
-    """The bounds that the conversion saw; None if it did not look at all values."""
+def _known_bounds(one: StoredArray, noted: Sequence[Done]) -> tuple[float, float] | None:
+    """The bounds that the conversion saw; None if it did not look at all values, or at other ones."""
     if not noted or any(done.statistics.count == 0 for done in noted):
+        return None
+    if one.packing is not None or any(hole != one.fill for hole in one.holes):
         return None
     lowest = min(done.statistics.minimum for done in noted)
     highest = max(done.statistics.maximum for done in noted)
@@ -236,7 +236,7 @@ def _reading(
         for number, task in enumerate(tasks):
             if task.name == name:
                 rows = kernel.merged(rows, blocks[number])
-        found[name] = (rows, sum((part[1][name] for part in gathered), np.int64(0)))
+        found[name] = (rows, np.sum([part[1][name] for part in gathered], axis=0))
     return found
 
 

@@ -6,14 +6,16 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.store.codec import Codec
+from astrohpc.store.codec import Codec, Damaged
 from astrohpc.store.plan import MEMBER
+from astrohpc.store.shard_index import CHECKSUM_BYTES, crc32c
 
 _CRC = {"name": "crc32c"}
 _VERTICAL = ("lev", "level", "plev", "height", "layer", "depth", "sigma", "z")
@@ -42,6 +44,11 @@ class StoredArray:
     member: bool
     time: bool
     vertical: int | None
+
+    @cached_property
+    def chunk_values(self) -> int:
+        """How many values an inner chunk has."""
+        return math.prod(self.chunk)
 
     @property
     def lead(self) -> int:
@@ -156,6 +163,8 @@ def _parse(name: str, content: Mapping[str, Any], time_dim: str | None) -> Store
     if shard is None and any(n > c for n, c in zip(shape, chunk, strict=True)):
         raise _foreign(name, codecs)
     dims = tuple(str(dim) for dim in content.get("dimension_names") or [""] * len(shape))
+    if not len(shape) == len(grid) == len(chunk) == len(dims):
+        raise ValueError("shape, chunks and names of axes differ in length")
     attrs = dict(content.get("attributes", {}))
     member = dims[:1] == (MEMBER,)
     time = time_dim is not None and dims[int(member) : int(member) + 1] == (time_dim,)
@@ -239,3 +248,40 @@ def _number(value: Any, dtype: np.dtype[Any]) -> Any:
             return dtype.type(value)
     except OverflowError:
         return None
+
+
+def read_small(store: Path, one: StoredArray) -> NDArray[Any]:
+    """All values of an array that is one chunk."""
+    if not all(one.shape):
+        return np.empty(one.shape, one.dtype)
+    path = store / one.key(0)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Damaged(f"{path}: is not there, so the store is not whole; convert again.") from None
+    if one.stored.kind == "O":
+        return _texts(path, data, one)
+    body, checksum = data[:-CHECKSUM_BYTES], data[-CHECKSUM_BYTES:]
+    count = int(np.prod(one.chunk, dtype=np.int64))
+    if len(body) != count * one.stored.itemsize or checksum != crc32c(body).to_bytes(4, "little"):
+        raise Damaged(f"{path}: does not have its checksum, so it is damaged; convert again.")
+    values = np.frombuffer(body, one.stored).reshape(one.chunk)
+    cut = np.array(values[tuple(map(slice, one.shape))], one.dtype)  # one value, too, as an array
+    cut.flags.writeable = False
+    return cut
+
+
+def _texts(path: Path, data: bytes, one: StoredArray) -> NDArray[Any]:
+    """Zarr's vlen-utf8: how many, then length and bytes of each."""
+    texts: list[str] = []
+    at = 4
+    count = int.from_bytes(data[:4], "little")
+    while at + 4 <= len(data) and len(texts) < count:
+        length = int.from_bytes(data[at : at + 4], "little")
+        at += 4 + length
+        texts.append(data[at - length : at].decode("utf-8", "replace"))
+    if len(texts) != count or at != len(data) or count != int(np.prod(one.shape, dtype=np.int64)):
+        raise Damaged(f"{path}: is cut or changed, so it is damaged; convert again.")
+    values = np.empty(count, object)
+    values[:] = texts
+    return values.reshape(one.shape)

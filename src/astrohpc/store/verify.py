@@ -31,7 +31,7 @@ from astrohpc.store.plan import Plan, PlannedArray
 from astrohpc.store.planning import make_plan
 from astrohpc.store.progress import Progress
 from astrohpc.store.ranks import Ranks
-from astrohpc.store.schema import META, read_metadata
+from astrohpc.store.schema import META, RANGE, read_metadata
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.shard import cut, read_chunk
 from astrohpc.store.shard_index import read_index
@@ -262,7 +262,7 @@ def _strike(store: Path, noted: Mapping[str, Done], keys: Set[str]) -> None:
 def _metadata(store: Path, plan: Plan, either: Sequence[Mapping[str, dict[str, Any]]]) -> list[str]:
     """Arrays whose metadata or known values are not what the sources say."""
     wrong = []
-    nodes = {path: read_metadata(store / path) for path in either[0]}
+    nodes = {path: _without_range(read_metadata(store / path)) for path in either[0]}
     for path, found in nodes.items():
         wanted = [json.loads(json.dumps(one[path])) for one in either]
         if found is None:
@@ -272,7 +272,7 @@ def _metadata(store: Path, plan: Plan, either: Sequence[Mapping[str, dict[str, A
     root = (read_metadata(store) or {}).get("consolidated_metadata")
     if root is None:
         wrong.append(f"{store}: its conversion did not come to its end; {_REMEDY}")
-    elif root.get("metadata") != nodes:
+    elif {path: _without_range(node) for path, node in root.get("metadata", {}).items()} != nodes:
         wrong.append(f"{store / META}: is not what the arrays themselves say; {_REMEDY}")
     for array in plan.arrays:
         spec = array.spec
@@ -283,6 +283,14 @@ def _metadata(store: Path, plan: Plan, either: Sequence[Mapping[str, dict[str, A
                     f"{chunk}: the values of {spec.path} are not those of the sources; {_REMEDY}"
                 )
     return wrong
+
+
+def _without_range(node: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Metadata without what statistics added to them."""
+    if node is None or RANGE not in node.get("attributes", {}):
+        return node
+    kept = {name: value for name, value in node["attributes"].items() if name != RANGE}
+    return {**node, "attributes": kept}
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from astrohpc.store.reader import Store
 from astrohpc.store.stored import StoredArray
 
 Array = NDArray[np.float64]
+_AREAS = ("cell_area", "areacella", "axyp")  # ours, CMIP's and ModelE's
 _TYPICAL_ROWS = 8  # samples of surface pressure that say what a usual layer's mass is
 
 
@@ -65,13 +66,10 @@ def weighting(store: Store, array: StoredArray) -> Weighting:
     none = np.zeros((1, 0))
     layers = _layers(store, array, cells)
     if layers is None:
-        unit = float(np.nanmean(area)) if area.size else 1.0
-        return Weighting(area, none, none, "", unit or 1.0, made_of)
+        return Weighting(area, none, none, "", 1.0, made_of)
     a, b, ps, names = layers
-    pressure = float(np.nanmean(_some(store, ps))) if store.arrays[ps].own else 0.0
-    thick = np.abs(a + b * (pressure if np.isfinite(pressure) else 0.0))
-    unit = float(np.nanmean(area)) * float(np.nanmean(thick))
-    return Weighting(area, a, b, ps, unit if unit > 0 else 1.0, (*made_of, *names, ps))
+    unit = _mean(np.abs(a + b * _mean(_some(store, ps))))
+    return Weighting(area, a, b, ps, unit or 1.0, (*made_of, *names, ps))
 
 
 def cell_dims(array: StoredArray) -> tuple[str, ...]:
@@ -80,9 +78,15 @@ def cell_dims(array: StoredArray) -> tuple[str, ...]:
 
 
 def _some(store: Store, name: str) -> NDArray[Any]:
-    rows = np.zeros((min(_TYPICAL_ROWS, store.times), 2), np.int64)
-    rows[:, 1] = np.arange(len(rows)) * (store.times // len(rows))
-    return store.batch(rows, [name])[name]
+    """Some samples from all over the store."""
+    number = np.linspace(0, store.members * store.times - 1, _TYPICAL_ROWS).astype(np.int64)
+    return store.batch(np.column_stack(np.divmod(number, store.times)), [name])[name]
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """The mean of what is known; 0 where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else 0.0
 
 
 # ----------------------------------------------------------------------------- area
@@ -92,16 +96,18 @@ def _area(
     """Areas [k, cell] as shares of their mean, and what they are made of; ones where nobody knows."""
     for name, one in store.arrays.items():
         own = one.dims[one.member :]
-        is_area = one.attrs.get("standard_name") == "cell_area" or name == "cell_area"
-        if is_area and own and not one.time and set(own) <= set(cells):
+        if _is_area(name, one) and own and not one.time and set(own) <= set(cells):
             values = one.meaning(store.coordinate(name)).astype(np.float64)
             return _spread(values, one.member, own, cells, sizes), (name,)
     found = _latitude(store, cells)
     if found is None:
         return np.ones((1, int(np.prod(sizes, dtype=np.int64)))), ()
-    name, bands, made_of = found
-    area, dims = bands, (name,)
-    return _spread(area, False, dims, cells, sizes), made_of
+    dim, bands, made_of = found
+    return _spread(bands, False, (dim,), cells, sizes), made_of
+
+
+def _is_area(name: str, one: StoredArray) -> bool:
+    return one.attrs.get("standard_name") == "cell_area" or name in _AREAS
 
 
 def _spread(
@@ -114,8 +120,8 @@ def _spread(
     shape = [n if dim in own else 1 for dim, n in zip(cells, sizes, strict=True)]
     whole = np.broadcast_to(ordered.reshape(len(values), *shape), (len(values), *sizes))
     flat = whole.reshape(len(values), -1)
-    mean = float(np.nanmean(flat)) if flat.size else 1.0
-    return flat / (mean or 1.0)
+    shares: Array = np.where(np.isfinite(flat), flat, 0) / (_mean(flat) or 1.0)
+    return shares
 
 
 def _latitude(store: Store, cells: Sequence[str]) -> tuple[str, Array, tuple[str, ...]] | None:
@@ -127,12 +133,13 @@ def _latitude(store: Store, cells: Sequence[str]) -> tuple[str, Array, tuple[str
         centre = store.coordinate(dim).astype(np.float64)
         bounds = str(one.attrs.get("bounds", f"{dim}_bnds"))
         held = store.arrays.get(bounds)
+        edges = _edges_between(centre)
+        made_of: tuple[str, ...] = (dim,)
         if held is not None and held.dims[:1] == (dim,) and held.shape == (len(centre), 2):
-            edges = store.coordinate(bounds).astype(np.float64)
-            made_of: tuple[str, ...] = (dim, bounds)
-        else:
-            edges = _edges_between(centre)
-            made_of = (dim,)
+            said = store.coordinate(bounds).astype(np.float64)
+            # Real files have bounds that nobody filled in.
+            if ((said.min(axis=1) <= centre) & (centre <= said.max(axis=1))).all():
+                edges, made_of = said, (dim, bounds)
         bands = np.abs(np.diff(np.sin(np.deg2rad(edges)), axis=1))[:, 0]
         if np.isfinite(bands).all() and bands.sum() > 0:
             return dim, bands, made_of
@@ -146,13 +153,14 @@ def _is_latitude(dim: str, one: StoredArray) -> bool:
 
 
 def _edges_between(centre: Array) -> Array:
-    """Edges in the middle between latitudes, the outermost at the poles."""
+    """Edges in the middle between latitudes; the outermost as far out, but not beyond the poles."""
     if len(centre) < 2:
         return np.array([[-90.0, 90.0]] * len(centre))
     middle = (centre[1:] + centre[:-1]) / 2
-    ends = (-90.0, 90.0) if centre[0] < centre[-1] else (90.0, -90.0)
-    edges = np.concatenate([ends[:1], middle, ends[1:]])
-    return np.clip(np.column_stack([edges[:-1], edges[1:]]), -90, 90)
+    first, last = 2 * centre[0] - middle[0], 2 * centre[-1] - middle[-1]
+    edges = np.clip(np.concatenate([[first], middle, [last]]), -90, 90)
+    pairs: Array = np.column_stack([edges[:-1], edges[1:]])
+    return pairs
 
 
 # ----------------------------------------------------------------------------- mass
@@ -203,9 +211,5 @@ def is_weight(store: Store, name: str) -> bool:
     """Whether an array describes axes, bounds or cells, and is no quantity of its own."""
     one = store.arrays[name]
     described = {str(a.attrs.get("bounds", "")) for a in store.arrays.values()}
-    helpers = {MEMBER, *store.dims, *described, "ap", "b", "cell_area"}
-    return (
-        name in helpers
-        or name.endswith(("_bnds", "_of_member"))
-        or one.attrs.get("standard_name") == "cell_area"
-    )
+    helpers = {MEMBER, *store.dims, *described, "ap", "b"}
+    return name in helpers or name.endswith(("_bnds", "_of_member")) or _is_area(name, one)

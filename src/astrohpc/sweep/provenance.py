@@ -43,10 +43,10 @@ def read(folder: SweepFolder) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     """Return the code and the packages that we are."""
-    source = Path(__file__).resolve().parent.parent
+    source = _source()
     return {
         "astrohpc": VERSION,
-        "git_commit": _git(source, "rev-parse", "HEAD"),
+        "git_commit": commit(),
         "git_diff": _git(source, "diff", "HEAD"),
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -56,6 +56,15 @@ def environment() -> dict[str, Any]:
             f"{package.name}=={package.version}" for package in importlib.metadata.distributions()
         ),
     }
+
+
+def commit() -> str | None:
+    """The commit of our code, None where that is no checkout."""
+    return _git(_source(), "rev-parse", "HEAD")
+
+
+def _source() -> Path:
+    return Path(__file__).resolve().parent.parent
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
