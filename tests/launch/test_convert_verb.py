@@ -127,7 +127,7 @@ def test_errors_are_one_sentence_and_end_with_two(launch: Launcher, tmp_path: Pa
         (("convert", str(empty), "store.memory_mib=1"), "memory_mib"),
         (("convert", str(empty), "a.zarr", "b.zarr"), "one name too many"),
         (("convert", str(some), "store.levels=[0,3]"), "levels"),
-        (("convert", str(some), "store.regrid=T0"), "regrid"),
+        (("convert", str(some), "store.regrid=T"), "regrid"),
     ):
         said = launch(*words)
         assert said.code == 2, (words, said.all)
