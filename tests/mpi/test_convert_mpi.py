@@ -95,7 +95,7 @@ def test_many_ranks_make_the_same_store_and_each_shard_once(
     store = tmp_path / "a.zarr"
     done = convert(source, store, ranks)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{ranks} ranks × 1 threads" in done.stdout
+    assert f"{ranks} ranks × 1 thread" in done.stdout
     assert done.stdout.count("complete: every shard was proved") == 1
     assert tree(store) == tree(whole)
     report = json.loads((store / ".astrohpc" / "report.json").read_text())

@@ -135,7 +135,15 @@ def reasons(report: Report) -> str:
 
 def command(source: Path, target: Path, *words: str) -> list[str]:
     """The converter as a process of its own."""
-    return [sys.executable, "-m", "astrohpc.jobs.convert", str(source), str(target), *words, "--bare"]
+    return [
+        sys.executable,
+        "-m",
+        "astrohpc.jobs.convert",
+        str(source),
+        str(target),
+        *words,
+        "--bare",
+    ]
 
 
 def job(source: Path, target: Path, *words: str, timeout: float = 120, **rest: Any) -> Said:

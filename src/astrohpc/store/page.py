@@ -16,7 +16,8 @@ import numpy as np
 
 from astrohpc.clock import duration
 from astrohpc.files import digest, size, write_atomic
-from astrohpc.store.convert import Report, Request
+from astrohpc.store.convert import Report
+from astrohpc.store.target import Request
 from astrohpc.store.glance import Glance, open_store
 from astrohpc.store.journal import FOLDER, Done, read_journal
 from astrohpc.store.pictures import draw, drawing

@@ -81,5 +81,5 @@ class StoreSettings:
 
     def decides(self) -> Mapping[str, object]:
         """What makes the store what it is: all but the way in which it is made."""
-        hidden = ("memory_mib", "threads", "name", "page")
+        hidden = ("memory_mib", "threads", "name", "page", "statistics")
         return {name: value for name, value in vars(self).items() if name not in hidden}
