@@ -8,9 +8,10 @@ import numpy as np
 from netCDF4 import Dataset
 
 from astrohpc.clock import SystemClock
-from astrohpc.store.convert import Report, Request, convert
+from astrohpc.store.convert import Report, convert
 from astrohpc.store.ranks import Alone
 from astrohpc.store.settings import StoreSettings
+from astrohpc.store.target import Request
 from astrohpc.sweep.harvest import request_for
 
 FILL = -1e30

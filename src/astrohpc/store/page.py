@@ -17,13 +17,13 @@ import numpy as np
 from astrohpc.clock import duration
 from astrohpc.files import digest, size, write_atomic
 from astrohpc.store.convert import Report
-from astrohpc.store.target import Request
 from astrohpc.store.glance import Glance, open_store
 from astrohpc.store.journal import FOLDER, Done, read_journal
 from astrohpc.store.pictures import draw, drawing
 from astrohpc.store.scenes import axes_of, is_pictured, scene
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.tally import Statistics
+from astrohpc.store.target import Request
 from astrohpc.version import VERSION
 
 PAGE = "report.html"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.errors import ConfigError
 from astrohpc.store.look import Look
 from astrohpc.store.settings import StoreSettings
 from astrohpc.store.source import BadSource, Variable
@@ -67,7 +68,10 @@ class Treatments:
         if settings.levels:
             from astrohpc.physics.vertical import sigma_layers  # noqa: PLC0415
 
-            self.layers = sigma_layers(settings.levels)
+            try:
+                self.layers = sigma_layers(settings.levels)
+            except ConfigError as error:
+                raise ConfigError(str(error).replace("sigma_edges", "levels", 1)) from None
 
     def free(self, look: Look) -> frozenset[str]:
         """Dimensions whose lengths and values may differ between files, for they are made alike."""
