@@ -12,6 +12,7 @@ from typing import Any
 from astrohpc.engines.variables import ENGINES, VARIABLES
 from astrohpc.engines.variables import Source as Recipe
 from astrohpc.engines.variables import Variable as Canonical
+from astrohpc.store.fill import is_modele
 from astrohpc.store.look import Look
 from astrohpc.store.source import Source, Variable
 
@@ -51,7 +52,7 @@ def engine_of(source: Source) -> str:
     if time is not None and set(_LAYERED) <= source.dimensions.keys():
         # Its post-processor alone counts the steps of the model.
         return "exoplasim" if time.attrs.get("units") == "timesteps" else ""
-    return "rocke3d" if {"xlabel", "fromto"} <= source.attrs.keys() else ""
+    return "rocke3d" if is_modele(source) else ""
 
 
 def canonical_names(looks: Sequence[Look], renamed: Mapping[str, str]) -> CanonicalNames:

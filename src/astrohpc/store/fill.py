@@ -1,9 +1,12 @@
 """What stands where nothing was written."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
+from astrohpc.store.source import Source
 
 # NetCDF's own, which stand where the writer chose none.
 _DEFAULTS: dict[str, Any] = {
@@ -20,6 +23,8 @@ _DEFAULTS: dict[str, Any] = {
     "f4": 9.9692099683868690e36,
     "f8": 9.9692099683868690e36,
 }
+
+MODELE_FILL = -1e30
 
 
 def fill_of(value: Any, dtype: np.dtype[Any]) -> Any:
@@ -46,3 +51,21 @@ def default_fill(dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "O":
         return ""
     return dtype.newbyteorder("=").type(_DEFAULTS[dtype.str[1:]])
+
+
+def is_modele(source: Source) -> bool:
+    """Whether ModelE, or a tool of its own, wrote the file."""
+    return {"xlabel", "fromto"} <= source.attrs.keys()
+
+
+def with_modele_fill(source: Source) -> Source:
+    """A file of ModelE's with the fill value that its tools use and do not declare."""
+    if not is_modele(source):
+        return source
+    variables = []
+    for one in source.variables:
+        if one.dtype.kind == "f" and one.fill is None:
+            fill = one.dtype.newbyteorder("=").type(MODELE_FILL)
+            one = replace(one, fill=fill, attrs={**one.attrs, "_FillValue": fill})  # noqa: PLW2901
+        variables.append(one)
+    return replace(source, variables=tuple(variables))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.files import size
+from astrohpc.store.fill import with_modele_fill
 from astrohpc.store.library import as_text, open_library
 from astrohpc.store.scan import scan
 from astrohpc.store.source import Source, Variable
@@ -41,7 +42,7 @@ class Look:
 
 def look(path: Path) -> Look:
     """Read headers and small values; BadSource where the file is not what it claims to be."""
-    source = _believable(scan(path))
+    source = with_modele_fill(_believable(scan(path)))
     time_dim = find_time(source)
     bounds = {str(v.attrs["bounds"]) for v in source.variables if "bounds" in v.attrs}
     known: dict[str, NDArray[Any]] = {}

@@ -305,7 +305,7 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         dtype=dtype,
         chunk=chunk,
         shard=shard,
-        codec=draft.settings.coding(),
+        codec=draft.settings.coding(shuffle=_shuffled(first)),
         fill=fill,
         attrs=attrs,
     )
@@ -318,6 +318,11 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         usual=first,
         digits=digits,
     )
+
+
+def _shuffled(variable: Variable) -> bool:
+    """Whether the file shuffles bytes, which a codec that passes chunks through must say too."""
+    return variable.layout.shuffle if isinstance(variable.layout, Chunks) else True
 
 
 def _digits(draft: Draft, path: str) -> int | None:

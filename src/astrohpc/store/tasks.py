@@ -151,8 +151,9 @@ def direct(plan: Plan, array: PlannedArray, index: Sequence[int]) -> Direct | No
     layout = first.layout
     deflate = isinstance(layout, Chunks) and layout.deflate
     shuffle = isinstance(layout, Chunks) and layout.shuffle
-    if spec.codec.name == "deflate" and not (deflate and shuffle == spec.codec.shuffle):
-        return None
+    little = first.dtype.newbyteorder("<") == first.dtype
+    if spec.codec.name == "deflate" and not (deflate and little and shuffle == spec.codec.shuffle):
+        return None  # passed through, its bytes must be as the store's metadata say
     return Direct(files, table, first.dtype, chunk, deflate, shuffle)
 
 
