@@ -272,7 +272,6 @@ def _finish(
 ) -> Report:
     plan = work.plan
     refused = [*plan.refused, *(one for part in gathered for one in part[0])]
-    stopped = any(part[1] for part in gathered)
     wanted = {
         plan.arrays[task.array].spec.key(task.index): task
         for task in make_tasks(plan, request.settings)
@@ -283,6 +282,8 @@ def _finish(
         (request.target / key).unlink(missing_ok=True)
     there = {done.key for done in counts}
     gaps = {plan.arrays[task.array].spec.path for key, task in wanted.items() if key not in there}
+    # Asked to stop when the last shard was made already is no stop.
+    stopped = bool(gaps) and any(part[1] for part in gathered)
     merge_journals(request.target, counts)
     complete = not refused and not stopped and not gaps
     write_after(
