@@ -72,14 +72,16 @@ class Store:
         threads: int = 0,
         native: bool | None = None,
         most_open: int = 0,
+        root: Mapping[str, Any] | None = None,
     ) -> Self:
         """Open a store; ConfigError where there is none, or one that another program must read.
 
         ``threads`` 0: one for each core that we may use. ``native`` False does without the kernel;
-        ``most_open`` shards are kept open, 0: as many as limits allow.
+        ``most_open`` shards are kept open, 0: as many as limits allow. ``root`` is the root's metadata, where
+        somebody has read it already.
         """
         path = Path(path).absolute()
-        root = read_metadata(path)
+        root = read_metadata(path) if root is None else root
         if root is None:
             raise ConfigError(
                 f"{path}: has no {META} that can be read; name a store that 'launch convert' made."

@@ -66,7 +66,10 @@ def compute(
 
     Arrays whose shards are as they were keep their numbers, and nothing of them is read.
     """
-    with Store.open(store, threads=1) as opened:
+    # Only rank 0 has waited until the store was finished, and a network's file system may show others
+    # what was there before.
+    root = ranks.share(read_metadata(store) if ranks.rank == 0 else None)
+    with Store.open(store, threads=1, root=root) as opened:
         before, job = ranks.share(_look(opened) if ranks.rank == 0 else None)
         kept = {
             name: before[name]
