@@ -244,8 +244,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """
     main = parser()
     arguments, rest = main.parse_known_args(words)
-    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+    name = next((one for one in ("overrides", "words") if hasattr(arguments, one)), None)
+    if rest and (name is None or any(word.startswith("-") for word in rest)):
         main.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        arguments.overrides += rest
+    if rest and name is not None:
+        setattr(arguments, name, [*getattr(arguments, name), *rest])
     return arguments

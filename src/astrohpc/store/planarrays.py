@@ -15,11 +15,13 @@ from astrohpc.store.naming import name_of, names, renamed, unfit_for_store, want
 from astrohpc.store.plan import MEMBER, Piece, PlannedArray
 from astrohpc.store.rounding import CONTAINER
 from astrohpc.store.schema import ArraySpec
-from astrohpc.store.source import Chunks, Rows, Variable
+from astrohpc.store.source import BadSource, Chunks, Rows, Variable
 from astrohpc.store.times import rebased
 from astrohpc.store.unpack import unpack, unpacked_dtype
 
 _OF_PACKED = ("valid_min", "valid_max", "valid_range", "missing_value")
+
+Places = list[tuple[int, tuple[int, ...]]]  # run and its files
 
 
 def plan_arrays(draft: Draft) -> list[PlannedArray]:
@@ -60,6 +62,17 @@ def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
         places = _of_one_packing(draft, path, places)
         if not places:
             return None
+    try:
+        return _planned(draft, path, places)
+    except BadSource as error:  # what it was to be brought to is not to be had from this file
+        look = places[0][1][0]
+        reason = str(error).removeprefix(f"{draft.looks[look].source.path}: ")
+        draft.refuse(look, path, reason.removeprefix(f"{path}: ").rstrip("."))
+        return None
+
+
+def _planned(draft: Draft, path: str, places: Places) -> PlannedArray | None:
+    first = _variable(draft, places[0][1][0], path)
     timed = draft.time_dim is not None and draft.time_dim in first.dims
     if all(path in draft.looks[i].known for _, looks in places for i in looks):
         return _known_array(draft, path, places, timed)
@@ -75,9 +88,6 @@ def _plan_one(draft: Draft, path: str) -> PlannedArray | None:
             return None
         timed = False
     return _piece_array(draft, path, places, timed)
-
-
-Places = list[tuple[int, tuple[int, ...]]]  # run and its files
 
 
 def _places(draft: Draft, path: str) -> Places:

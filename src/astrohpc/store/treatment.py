@@ -120,8 +120,10 @@ class Treatments:
                     return _pairs(edge)
             if self.layers is not None and _has_layers(owner):
                 return self._layer_axis(look, owner, variable)
-        if self.grid is not None and variable.attrs.get("standard_name") == "cell_area":
-            return self.grid.share * float(np.sum(values))
+        if self.grid is not None:
+            regridder = self._regridder(look, variable)  # refuses what has no map
+            if regridder and variable.attrs.get("standard_name") == "cell_area":
+                return self.grid.share * float(np.sum(values))
         return values
 
     def _layer_axis(self, look: Look, owner: Variable, variable: Variable) -> NDArray[Any]:
