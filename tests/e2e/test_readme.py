@@ -63,6 +63,7 @@ def essence(text: str) -> str:
         r"\.[0-9a-f]{6}\.sbatch", ".KEY.sbatch", text
     )  # it depends on where the sweep lies
     text = re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "N", text)
+    text = re.sub(r"N (bytes|[KMG]iB)", "N SIZE", text)  # a rate is the machine's
     return re.sub(r"on [\w.-]+, began", "on HOST, began", re.sub(r"[ ]+", " ", text))
 
 
