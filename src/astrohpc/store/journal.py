@@ -20,7 +20,7 @@ from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
 from astrohpc.store.codec import Damaged
 from astrohpc.store.rounding import Losses
-from astrohpc.store.shard_index import read_index
+from astrohpc.store.shard_index import check_shard
 from astrohpc.store.tally import Statistics
 
 FOLDER = ".astrohpc"
@@ -137,14 +137,10 @@ def merge_journals(store: Path, done: Iterable[Done]) -> None:
 
 def stands(store: Path, done: Done) -> bool:
     """Whether the shard is on disk as it was written, as far as its length and its index tell."""
-    path = store / done.key
     try:
-        if path.stat().st_size != done.nbytes:
-            return False
-        read_index(path, len(done.checks))
-    except (OSError, Damaged, ConfigError):
+        return check_shard(store / done.key, len(done.checks)) == done.nbytes
+    except (OSError, Damaged):
         return False
-    return True
 
 
 def read_record(store: Path, name: str) -> Mapping[str, Any] | None:
