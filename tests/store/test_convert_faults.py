@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,23 +47,28 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_twenty_times_and_resumed_it_is_the_same_store(tmp_path: Path) -> None:
     source = large(tmp_path / "in", count=24, files=1, times=15)
     assert job(source, tmp_path / "whole.zarr", "--threads", "2").code == 0
-    slowly = (
-        "import sys, time\n"
-        "sys.addaudithook(lambda event, _: event == 'os.rename' and time.sleep(0.02))\n"
+    # It kills itself some renames on and up to a shard's time later, in whatever its threads are then at: no clock
+    # of ours decides how far it gets, so that a loaded machine dies at as many points as a quiet one.
+    dying = (
+        "import os, signal, sys, threading\n"
+        "left, delay = int(sys.argv.pop(1)), float(sys.argv.pop(1))\n"
+        "def hook(event, _):\n"
+        "    global left\n"
+        "    if event == 'os.rename':\n"
+        "        left -= 1\n"
+        "        if left == 0: threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+        "sys.addaudithook(hook)\n"
         "from astrohpc.jobs.convert import main\n"
         "sys.exit(main())\n"
     )
     store, chance, there, kills = tmp_path / "a.zarr", random.Random(4), [], 0
-    words = command(source, store, "--threads", "2")
-    words[1:3] = ["-c", slowly]
+    python, _, _, *words = command(source, store, "--threads", "2")
     while kills < 20:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        process.stdout.readline()  # it is about to read headers
-        time.sleep(chance.uniform(0, 0.6))
-        kills += process.poll() is None
-        process.kill()
-        process.communicate()
+        fate = [str(chance.randint(1, 12)), str(chance.uniform(0, 0.01))]
+        ended = subprocess.run(
+            [python, "-c", dying, *fate, *words], capture_output=True, check=False
+        )
+        kills += ended.returncode == -signal.SIGKILL
         there.append(len(list(store.glob("T/[0-9]*"))))
         if (store / ".astrohpc" / "report.json").exists():  # it was quicker than we: from the start
             shutil.rmtree(store)
