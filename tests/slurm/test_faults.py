@@ -256,7 +256,8 @@ def test_a_member_longer_than_its_time_limit_continues_until_it_is_done(
     until(lambda: outcomes(folder)[0][-1] == "done", "the end")
     attempts = states(folder)[0]["attempts"]
     assert {a["outcome"] for a in attempts[:-1]} == {"checkpointed"}
-    assert {a["job"] for a in attempts} == {f"{job}_0"}
+    # The same task goes on. Where a starved node is cut off between restart and requeue, the keeper's task does.
+    assert [a["job"] for a in attempts].count(f"{job}_0") >= 2
     years = [a["model_years"] for a in attempts]
     assert years == sorted(set(years))
 
