@@ -84,11 +84,11 @@ def _reduce(builder: Any, kinds: Any, row: Any, weight: Any, columns: Any, out: 
     sums = _tree(builder, [builder.load(slot) for slot in state[:4]], builder.fadd)
     low, high = builder.load(state[4]), builder.fneg(builder.load(state[5]))
     ends = _tree(builder, [low, high], lambda one, other: _further(builder, other, one, "<"))
-    for place, vector in ((0, sums), (4, ends)):
-        wide = ir.VectorType(_DOUBLE, vector.type.count)
-        vector = vector if vector.type == wide else builder.fpext(vector, wide)
-        start = builder.gep(out, [ir.Constant(size, place)])
-        builder.store(vector, builder.bitcast(start, wide.as_pointer())).align = 8
+    for place, found in ((0, sums), (4, ends)):
+        wide = ir.VectorType(_DOUBLE, found.type.count)
+        start = builder.bitcast(builder.gep(out, [ir.Constant(size, place)]), wide.as_pointer())
+        doubles = found if found.type == wide else builder.fpext(found, wide)
+        builder.store(doubles, start).align = 8
     highest = builder.gep(out, [ir.Constant(size, 5)])
     builder.store(builder.fneg(builder.load(highest)), highest)
 

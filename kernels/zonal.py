@@ -47,8 +47,7 @@ def zonal(
         p[:] = pressure[s * pressure_distance : s * pressure_distance + rows * columns]
         for level in range(levels):
             at = s * distance + level * rows * columns
-            out, bad_out = sums[:, s, channel + level], bad[s, channel + level]
-            count += _level(flat, at, p, finite, found, out, bad_out)
+            count += _level(flat, at, p, finite, found, (s, channel + level), sums, bad)
     return count
 
 
@@ -77,8 +76,7 @@ def zonal_bfloat16(
             at = s * distance + level * rows * columns
             for i in range(rows * columns):
                 bits[i] = np.uint32(flat[at + i]) << np.uint32(16)
-            out, bad_out = sums[:, s, channel + level], bad[s, channel + level]
-            count += _level(wide, 0, p, finite, found, out, bad_out)
+            count += _level(wide, 0, p, finite, found, (s, channel + level), sums, bad)
     return count
 
 
@@ -89,21 +87,24 @@ def _level(
     p: Array,
     finite: NDArray[np.floating],
     found: Array,
+    to: tuple[int, int],
     sums: Array,
     bad: Index,
 ) -> int:
     """All rows of one level, which begins at ``at``; returns how many are bad."""
     columns, count = len(finite), 0
-    for j in range(len(bad)):
+    s, c = to
+    for j in range(bad.shape[2]):
         row_sums(flat, at, p, j * columns, columns, found)
-        bad[j] = -1
+        first = -1
         if not np.isfinite(found[2]):
-            bad[j] = _first_bad(flat[at : at + columns])
-            if bad[j] >= 0:
+            first = _first_bad(flat[at : at + columns])
+            if first >= 0:
                 count += 1
                 _finite_row(flat[at : at + columns], p, j * columns, finite, found)
+        bad[s, c, j] = first
         for k in range(6):
-            sums[k, j] = found[k]
+            sums[k, s, c, j] = found[k]
         at += columns
     return count
 
