@@ -71,7 +71,10 @@ def main() -> int:
     for source in SOURCES.values():
         print(f"{source.name}: {source.traffic}")
     if spilled:
-        print(f"spilled registers: {', '.join(spilled)}; make these kernels hold less", file=sys.stderr)
+        print(
+            f"spilled registers: {', '.join(spilled)}; make these kernels hold less",
+            file=sys.stderr,
+        )
     return int(bool(spilled))
 
 

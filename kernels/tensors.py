@@ -63,7 +63,9 @@ def cupy() -> Any:
     except ImportError as error:
         raise NoKernel(f"there is no package cupy here; {EXTRA}") from error
     if not module.cuda.is_available():
-        raise NoKernel("CuPy sees no GPU here; run this where one is, or keep the arrays on the CPU")
+        raise NoKernel(
+            "CuPy sees no GPU here; run this where one is, or keep the arrays on the CPU"
+        )
     return module
 
 
@@ -83,7 +85,9 @@ def tensor(name: str, array: Any) -> Tensor:
     else:
         raise ValueError(f"{name}: {type(array).__name__} is not on a GPU; move it there first.")
     if min(found.shape, default=0) < 1:
-        raise ValueError(f"{name}: of shape {found.shape} it holds nothing; give it a sample at least.")
+        raise ValueError(
+            f"{name}: of shape {found.shape} it holds nothing; give it a sample at least."
+        )
     return found
 
 
@@ -102,7 +106,9 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _of_torch(name: str, array: Any) -> Tensor:
     if not array.is_cuda:
-        raise ValueError(f"{name}: the tensor is on {array.device}, not on a GPU; use .cuda() first.")
+        raise ValueError(
+            f"{name}: the tensor is on {array.device}, not on a GPU; use .cuda() first."
+        )
     import torch  # noqa: PLC0415 - an extra, and it is loaded already where there is a tensor
 
     device = array.device.index
@@ -123,7 +129,9 @@ def _of_interface(name: str, array: Any) -> Tensor:
     close = np.multiply.accumulate([dtype.itemsize, *shape[:0:-1]])[::-1]
     strides = seen.get("strides") or tuple(int(x) for x in close[: len(shape)])
     if any(stride % dtype.itemsize for stride in strides):
-        raise ValueError(f"{name}: steps of {strides} bytes cut its values; make it contiguous first.")
+        raise ValueError(
+            f"{name}: steps of {strides} bytes cut its values; make it contiguous first."
+        )
     return Tensor(
         name,
         seen["data"][0],

@@ -68,11 +68,12 @@ __device__ __forceinline__ i32 first_bad(const X* x, i32 lane, i32 columns, u32 
 }
 
 // x is [sample, level, row, column] with x_step values from sample to sample, p [sample, row, column] likewise
-// or null; sums [6, sample, level, row], bad [sample, level, row]. blockIdx.x counts samples and rows,
-// blockIdx.y layers by `deep`.
+// or null; sums [6, sample, channel, row], bad [sample, channel, row], of which this variable's levels are the
+// channels from `channel` on. blockIdx.x counts samples and rows, blockIdx.y layers by `deep`.
 extern "C" __global__ void __launch_bounds__(256) zonal(
     const X* __restrict__ x, i64 x_step, const P* __restrict__ p, i64 p_step, i32 samples, i32 levels,
-    i32 rows, i32 columns, i32 deep, f64* __restrict__ sums, i32* __restrict__ bad) {
+    i32 rows, i32 columns, i32 channel, i32 channels, i32 deep, f64* __restrict__ sums,
+    i32* __restrict__ bad) {
     const i32 lane = threadIdx.x % LANES, abreast = blockDim.x / LANES;
     const u32 group = 0xffffu << (threadIdx.x & 16);
     const i32 blocks = (rows + abreast - 1) / abreast;
@@ -82,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(256) zonal(
     const i32 first = blockIdx.y * deep;
     const i32 last = first + deep < levels ? first + deep : levels;
     const P* weights = p ? p + s * p_step + (i64)row * columns : p;
-    const i64 plane = (i64)samples * levels * rows;
+    const i64 plane = (i64)samples * channels * rows;
     for (i32 level = first; level < last; ++level) {
         const X* values = x + s * x_step + ((i64)level * rows + row) * columns;
         Row r = tree(lane_sums(values, weights, lane, columns, false), group);
@@ -97,7 +98,7 @@ extern "C" __global__ void __launch_bounds__(256) zonal(
             }
         }
         if (lane == 0) {
-            const i64 place = (s * levels + level) * rows + row;
+            const i64 place = (s * channels + channel + level) * rows + row;
             sums[place] = r.x;
             sums[plane + place] = r.xp;
             sums[2 * plane + place] = r.xx;

@@ -1,15 +1,18 @@
 // CUDA's names for a host compiler, so that a .cu file runs without a GPU: blocks one after the other, the
-// threads of a block as threads of the system, __syncthreads and shuffles as barriers among them.
+// threads of a block as fibers in turn. A fiber runs until it waits for others, in __syncthreads or a
+// shuffle; every other turn goes backwards, so that a barrier that is missing is seen in the results.
 #pragma once
-#include <barrier>
+#include <ucontext.h>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,46 +27,76 @@
 struct dim3 {
     unsigned x = 1, y = 1, z = 1;
 };
+inline dim3 blockIdx, threadIdx, blockDim, gridDim;
 
 namespace host {
 
+struct Barrier {
+    unsigned arrived = 0, turn = 0;
+};
+
+struct Fiber {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack;
+    bool done = false;
+};
+
 struct Block {
-    std::barrier<> all;
-    std::vector<uint64_t> slots;        // what each thread shows in a shuffle
-    std::vector<std::max_align_t> dynamic;  // dynamic shared memory
-    std::mutex lock;
-    std::map<std::pair<unsigned, unsigned>, std::unique_ptr<std::barrier<>>> groups;  // by warp and mask
+    std::vector<Fiber> fibers;
+    ucontext_t scheduler;
+    unsigned alive, here = 0;
+    bool moved = false;  // whether anything went on in this turn
+    Barrier all;
+    std::map<std::pair<unsigned, unsigned>, Barrier> groups;  // by warp and mask
+    std::vector<uint64_t> slots;                              // what each thread shows in a shuffle
+    std::vector<std::max_align_t> dynamic;                    // dynamic shared memory
 
     Block(unsigned threads, std::size_t bytes)
-        : all(threads), slots(threads), dynamic(bytes / sizeof(std::max_align_t) + 1) {}
+        : fibers(threads), alive(threads), slots(threads), dynamic(bytes / sizeof(std::max_align_t) + 1) {}
 
-    std::barrier<>& group(unsigned warp, unsigned mask) {
-        std::lock_guard<std::mutex> held(lock);
-        auto& found = groups[{warp, mask}];
-        if (!found) found = std::make_unique<std::barrier<>>(__builtin_popcount(mask));
-        return *found;
+    void wait(Barrier& barrier, unsigned (*wanted)(Block&, unsigned), unsigned mask) {
+        const unsigned turn = barrier.turn;
+        ++barrier.arrived;
+        while (barrier.turn == turn) {
+            if (barrier.arrived >= wanted(*this, mask)) {
+                barrier.arrived = 0;
+                ++barrier.turn;
+                moved = true;
+            } else {
+                swapcontext(&fibers[here].context, &scheduler);
+            }
+        }
     }
 };
 
-inline thread_local Block* now = nullptr;
+inline Block* now = nullptr;
+inline std::function<void()> body;
+
+inline void enter() {
+    body();
+    now->fibers[now->here].done = now->moved = true;
+    --now->alive;  // who has left is not waited for
+    swapcontext(&now->fibers[now->here].context, &now->scheduler);
+}
 
 }  // namespace host
 
-inline thread_local dim3 blockIdx, threadIdx;
-inline dim3 blockDim, gridDim;
-
-inline void __syncthreads() { host::now->all.arrive_and_wait(); }
+inline void __syncthreads() {
+    host::now->wait(host::now->all, [](host::Block& b, unsigned) { return b.alive; }, 0);
+}
+inline void host_meet(unsigned mask) {
+    auto& group = host::now->groups[{threadIdx.x / 32, mask}];
+    host::now->wait(group, [](host::Block&, unsigned m) { return unsigned(__builtin_popcount(m)); }, mask);
+}
 
 template <class T>
 T host_shuffle(unsigned mask, T value, unsigned from) {
     static_assert(sizeof(T) <= 8);
-    const unsigned warp = threadIdx.x / 32;
-    auto& group = host::now->group(warp, mask);
     std::memcpy(&host::now->slots[threadIdx.x], &value, sizeof value);
-    group.arrive_and_wait();
+    host_meet(mask);
     T found;
-    std::memcpy(&found, &host::now->slots[warp * 32 + from], sizeof found);
-    group.arrive_and_wait();
+    std::memcpy(&found, &host::now->slots[threadIdx.x / 32 * 32 + from], sizeof found);
+    host_meet(mask);
     return found;
 }
 template <class T>
@@ -93,25 +126,40 @@ using std::sqrt;
 
 namespace host {
 
-template <class Kernel>
-void launch(dim3 grid, unsigned threads, std::size_t bytes, Kernel kernel) {
+inline void run_block(unsigned threads, std::size_t bytes) {
+    constexpr std::size_t stack = 1 << 16;
+    Block block(threads, bytes);
+    now = &block;
+    for (auto& fiber : block.fibers) {
+        fiber.stack.reset(new char[stack]);
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_size = stack;
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, enter, 0);
+    }
+    for (unsigned turn = 0; block.alive; ++turn) {
+        block.moved = false;
+        for (unsigned k = 0; k < threads; ++k) {
+            block.here = turn % 2 ? threads - 1 - k : k;
+            if (block.fibers[block.here].done) continue;
+            threadIdx = {block.here, 0, 0};
+            swapcontext(&block.scheduler, &block.fibers[block.here].context);
+        }
+        if (!block.moved && turn > 0) {
+            std::fputs("cuda_host.h: the threads of a block wait for one another for ever\n", stderr);
+            std::abort();
+        }
+    }
+}
+
+inline void launch(dim3 grid, unsigned threads, std::size_t bytes, std::function<void()> kernel) {
     gridDim = grid;
     blockDim = {threads, 1, 1};
-    for (unsigned z = 0; z < grid.z; ++z)
-        for (unsigned y = 0; y < grid.y; ++y)
-            for (unsigned x = 0; x < grid.x; ++x) {
-                Block block(threads, bytes);
-                std::vector<std::thread> crew;
-                for (unsigned t = 0; t < threads; ++t)
-                    crew.emplace_back([&, t] {
-                        now = &block;
-                        blockIdx = {x, y, z};
-                        threadIdx = {t, 0, 0};
-                        kernel();
-                        block.all.arrive_and_drop();  // who has left is not waited for
-                    });
-                for (auto& each : crew) each.join();
-            }
+    body = std::move(kernel);
+    for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
+        for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
+            for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) run_block(threads, bytes);
 }
 
 }  // namespace host
