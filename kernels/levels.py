@@ -111,7 +111,7 @@ def mix_time(
     share, a, b = np.float32(part), np.float32(da), np.float32(db)
     if nearest:
         if part > 0.5:
-            plane[:] = after
+            load(after, plane)
     elif db == 0.0:
         for n in range(len(plane)):
             plane[n] = mixed(share, plane[n], after[n])
@@ -125,9 +125,9 @@ def _between_levels(
     upper: Singles, lower: Singles, weight: np.float32, nearest: bool, plane: Singles
 ) -> None:
     if weight == np.float32(0.0) or (nearest and weight <= np.float32(0.5)):
-        plane[:] = upper
+        load(upper, plane)
     elif nearest:
-        plane[:] = lower
+        load(lower, plane)
     else:
         for n in range(len(plane)):
             plane[n] = mixed(weight, upper[n], lower[n])
@@ -175,4 +175,5 @@ def _one_at_poles(globe: Globe, normal: Singles, wind: bool) -> None:
         if globe.pole[j]:
             for k in range(4):
                 value = np.float32(0.0) if wind else normal[k, j * columns]
-                normal[k, j * columns : (j + 1) * columns] = value
+                for i in range(columns):
+                    normal[k, j * columns + i] = value

@@ -23,7 +23,7 @@ from astrohpc.kernels.desk import (
 )
 from astrohpc.kernels.formulas_warp import bounded, mended
 from astrohpc.kernels.levels import drafted
-from astrohpc.kernels.totals import add_rows, add_sizes, restore, stored, total
+from astrohpc.kernels.totals import add_rows, add_sizes, fill, restore, stored, total
 from astrohpc.kernels.warp import Array, Globe, Singles
 
 
@@ -47,7 +47,8 @@ def mend(
     levels = max(blocks.table[b, LEVELS], 1)
     mass, rows, target = desk.mass[1 if layered else 0], desk.rows[c], desk.target
     if not layered:
-        mass[:] = float(len(globe.cos_lon))  # pressure comes before anything else is weighed
+        for k in range(4):
+            fill(mass[k], float(len(globe.cos_lon)))
     mine, part = report.own[s], np.float64(draws.part[s, t])
     partner = draws.partner[s] >= 0
     for j in range(len(target)):
@@ -69,8 +70,8 @@ def mend(
             desk.shift,
         )  # fmt: skip
     )
-    rows[RESULT] = 0.0
-    desk.sizes[:] = 0.0
+    fill(rows[RESULT], 0.0)
+    fill(desk.sizes, 0.0)
     for level in range(levels):
         plane = drafted(out, draft, blocks, s, t, c, first + level, level)
         final = out[s, t, first + level]
@@ -125,7 +126,7 @@ def _tell(
     globe: Globe, rule: int, target: Array, rows: Array, sizes: Array, more: float, told: Array
 ) -> None:
     """The total as it ought to be, as it is, and without signs; of rows, the worst row's."""
-    told[:] = 0.0
+    fill(told, 0.0)
     if rule in (totals.ROWS, totals.ROWS_ZERO):
         worst = -1.0
         for j in range(len(rows)):

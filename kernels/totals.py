@@ -50,6 +50,13 @@ def _stored(value: Any, like: Any) -> Any:  # noqa: ARG001 - numba asks for thes
 
 
 @njit(nogil=True, error_model="numpy")
+def fill(row: NDArray[Any], value: Any) -> None:
+    """One number everywhere; numba takes seconds to compile what numpy writes for it."""
+    for n in range(len(row)):
+        row[n] = value
+
+
+@njit(nogil=True, error_model="numpy")
 def add_rows(
     values: NDArray[Any], ps: Singles, da: float, db: float, lanes: Array, rows: Array
 ) -> None:
@@ -57,7 +64,7 @@ def add_rows(
     columns = len(values) // len(rows)
     even = columns // LANES * LANES
     for j in range(len(rows)):
-        lanes[:] = 0.0
+        fill(lanes, 0.0)
         start = j * columns
         for i in range(0, even, LANES):
             for k in range(LANES):
@@ -77,7 +84,7 @@ def add_sizes(
     columns = len(values) // len(rows)
     even = columns // LANES * LANES
     for j in range(len(rows)):
-        lanes[:] = 0.0
+        fill(lanes, 0.0)
         start = j * columns
         for i in range(0, even, LANES):
             for k in range(LANES):
@@ -124,7 +131,7 @@ def restore(
     all rules but the rows' only take the total; ``mass`` [J] is the sum of mass. ``more`` is added to what
     a turn ought to have: what the air's own place on the turning planet has lost.
     """
-    shift[:] = np.float32(0.0)
+    fill(shift, np.float32(0.0))
     if rule == NONE:
         return 0.0
     if rule in (ROWS, ROWS_ZERO):
@@ -146,13 +153,13 @@ def restore(
     share = globe.share
     wanted, found, air = total(target, share), total(rows, share), total(mass, share)
     if rule == MEAN:
-        shift[:] = np.float32((wanted - found) / air)
+        fill(shift, np.float32((wanted - found) / air))
         return 0.0
     if rule == SHARE and found < wanted:
         part = min((wanted - found) / (air - found), 1.0) if air > found else 0.0
-        shift[:] = np.float32(part)
+        fill(shift, np.float32(part))
         return -part
     if found > 0.0:
         return wanted / found - 1.0
-    shift[:] = np.float32(wanted / air)  # none is left to multiply: it comes back everywhere
+    fill(shift, np.float32(wanted / air))  # none is left to multiply: it comes back everywhere
     return 0.0

@@ -86,7 +86,8 @@ def trace(globe: Globe, controls: Controls, half: Array, taps: Taps) -> None:
     at = 1
     for j in range(rows):
         up, out = globe.sin_lat[j], globe.cos_lat[j]
-        total[:], gx[:], gy[:], gz[:] = 0.0, 0.0, 0.0, 0.0
+        for i in range(columns):
+            total[i], gx[i], gy[i], gz[i] = 0.0, 0.0, 0.0, 0.0
         for k in range(len(half)):
             cx, cy, cz = out * controls.at[k, 0], out * controls.at[k, 1], up * controls.at[k, 2]
             hx, hy, hz = half[k, 0], half[k, 1], half[k, 2]
