@@ -135,7 +135,12 @@ def measure_peak(size: str, way: str) -> None:
     if way == OURS:  # what it compiles is not what it works with
         small = work.ids[:1], work.batch[:1]
         work.chain(
-            small[1], work.layout, seed=SEED, samples=small[0], partners=small[0], spread=work.spread
+            small[1],
+            work.layout,
+            seed=SEED,
+            samples=small[0],
+            partners=small[0],
+            spread=work.spread,
         )
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
@@ -202,7 +207,9 @@ def main() -> None:
         met = all(result["ratio_cpu"][name] >= gate for name, gate in GATES.items())
         lean = result["extra_bytes"][OURS] <= MOST_MEMORY * result["megabytes"] * 1e6
         result["gates_met"] = {"speed": met, "memory": lean}
-        print(f"\n{size}: speed {'met' if met else 'missed'}, memory {'met' if lean else 'missed'}\n")
+        print(
+            f"\n{size}: speed {'met' if met else 'missed'}, memory {'met' if lean else 'missed'}\n"
+        )
     if arguments.out:
         write(arguments.out, found)
 

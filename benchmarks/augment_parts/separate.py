@@ -7,10 +7,10 @@ nothing is weighted in the warp; the totals are restored by the same corrections
 """
 
 import torch
-from augment_parts.torch_chain import TorchChain
 from torch.nn import functional
 
 from astrohpc.kernels.desk import Draws
+from augment_parts.torch_chain import TorchChain
 
 Tensor = torch.Tensor
 SIGMA, MAGNITUDE = 5.0, 4.0
@@ -39,9 +39,9 @@ def _elastic(chain: TorchChain, sample: Tensor) -> Tensor:
     for k, (f, n) in enumerate(layered):
         out[:, f : f + n] = moved[:, k]
     pictures = sample[:, flat].reshape(1, -1, rows, columns)
-    out[:, flat] = functional.grid_sample(pictures, _dense((rows, columns)), align_corners=True).reshape(
-        len(sample), len(flat), rows, columns
-    )
+    out[:, flat] = functional.grid_sample(
+        pictures, _dense((rows, columns)), align_corners=True
+    ).reshape(len(sample), len(flat), rows, columns)
     return out
 
 

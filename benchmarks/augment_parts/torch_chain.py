@@ -26,9 +26,16 @@ class TorchChain:
         t = torch.from_numpy
         cos_lat, sin_lat = t(globe.cos_lat)[:, None], t(globe.sin_lat)[:, None]
         cos_lon, sin_lon = t(globe.cos_lon)[None], t(globe.sin_lon)[None]
-        self.x = torch.stack([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat.expand(rows, columns)], -1)
+        self.x = torch.stack(
+            [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat.expand(rows, columns)], -1
+        )
         self.east = torch.stack(
-            [-sin_lon.expand(rows, columns), cos_lon.expand(rows, columns), torch.zeros(rows, columns)], -1
+            [
+                -sin_lon.expand(rows, columns),
+                cos_lon.expand(rows, columns),
+                torch.zeros(rows, columns),
+            ],
+            -1,
         )
         dot = self.x @ t(controls.at).T
         weight = ((dot - controls.edge) * controls.scale).clamp_min(0.0) ** 4
@@ -73,7 +80,8 @@ class TorchChain:
         at = (torch.searchsorted(edges, lat.contiguous(), right=True) - 1).clamp(0, rows)
         place = at + (lat - edges[at]) / (edges[at + 1] - edges[at])
         grid = torch.stack(
-            [2.0 * (lon * (columns / (2 * np.pi)) / columns) - 1.0, 2.0 * place / (rows + 1) - 1.0], -1
+            [2.0 * (lon * (columns / (2 * np.pi)) / columns) - 1.0, 2.0 * place / (rows + 1) - 1.0],
+            -1,
         )
         across = batch.roll(columns // 2, -1)
         padded = torch.cat([across[..., :1, :], batch, across[..., -1:, :]], -2)
@@ -124,7 +132,9 @@ class TorchChain:
         mass = self._mass_share(share, warped, theirs)
         for first, levels, *_ in self.blocks.table:
             c = slice(int(first), int(first) + max(int(levels), 1))
-            warped[:, :, c] = torch.lerp(warped[:, :, c], theirs[:, :, c], mass if levels else share)
+            warped[:, :, c] = torch.lerp(
+                warped[:, :, c], theirs[:, :, c], mass if levels else share
+            )
         return warped, share
 
     def noise(self, mixed: Tensor, draws: Draws) -> Tensor:
@@ -167,7 +177,9 @@ class TorchChain:
                 field *= ((target * w).sum(-1) / (now * w).sum(-1))[..., None, None, None].float()
             elif rule == totals.SHARE:
                 room = (gap / ((mass - now) * w).sum(-1)).clamp(0, 1)[..., None, None, None].float()
-                less = ((target * w).sum(-1) / (now * w).sum(-1)).clamp_max(1)[..., None, None, None]
+                less = ((target * w).sum(-1) / (now * w).sum(-1)).clamp_max(1)[
+                    ..., None, None, None
+                ]
                 field.lerp_(torch.ones(()), room).mul_(less.float())
             elif rule == totals.SPIN:
                 moment = (mass * w * self.cos[:, 0]).sum(-1)
@@ -191,7 +203,9 @@ class TorchChain:
         dot = torch.einsum("jic,bc->bji", self.x, caps[:, :3])
         inner, outer = caps[:, 3, None, None], caps[:, 4, None, None]
         inside = ((dot - outer) / (inner - outer)).clamp(0, 1)
-        inside = (inside * inside * (3 - 2 * inside)) * torch.from_numpy(draws.capped)[:, None, None]
+        inside = (inside * inside * (3 - 2 * inside)) * torch.from_numpy(draws.capped)[
+            :, None, None
+        ]
         mixture = torch.from_numpy(draws.mixture)[:, None, None]
         return (mixture + inside * (1.0 - mixture)).float()
 
@@ -211,7 +225,9 @@ class TorchChain:
     def _mass_rows(self, batch: Tensor, levels: int) -> Any:
         columns = self.shape[1]
         if not levels:
-            return torch.full((*batch.shape[:2], self.shape[0]), float(columns), dtype=torch.float64)
+            return torch.full(
+                (*batch.shape[:2], self.shape[0]), float(columns), dtype=torch.float64
+            )
         ps = batch[:, :, self.ps].double().sum(-1)
         return self.da.double().sum() * columns + self.db.double().sum() * ps
 
