@@ -93,7 +93,7 @@ def drafted(
     level: int,
 ) -> Any:
     """Where a level waits to be mended: in its place, or in scratch."""
-    if draft.shape[0] == out.shape[0] and draft.shape[2] == out.shape[2]:
+    if draft.shape[0] == len(out) and draft.shape[1:3] == out.shape[1:3]:
         return draft[s, t, channel]
     return draft[0, 0, c * len(blocks.da) + level]
 

@@ -7,10 +7,10 @@ nothing is weighted in the warp; the totals are restored by the same corrections
 """
 
 import torch
+from augment_parts.torch_chain import TorchChain
 from torch.nn import functional
 
 from astrohpc.kernels.desk import Draws
-from augment_parts.torch_chain import TorchChain
 
 Tensor = torch.Tensor
 SIGMA, MAGNITUDE = 5.0, 4.0
