@@ -174,7 +174,7 @@ def test_bfloat16_is_the_same_arithmetic_rounded_once() -> None:
     assert short.out.dtype == torch.bfloat16
     # Mass is weighed with the pressure that was stored, which is coarser here.
     difference = np.abs(short.out.float().numpy() - full.out)
-    assert (difference <= 2.0**-8 * np.abs(full.out) + 2e-4).all()
+    assert (difference <= 2.0**-8 * np.abs(full.out) + 1e-3 * SPREAD[:, None, None]).all()
     assert max(r.max() for r in short.residuals.values()) < 1e-2
 
 
