@@ -38,7 +38,7 @@ from astrohpc.kernels.desk import (
 from astrohpc.kernels.formulas_warp import both, cap
 from astrohpc.kernels.levels import level_of, load, mix_time
 from astrohpc.kernels.mending import mend
-from astrohpc.kernels.statement import twin
+from astrohpc.kernels.statement import f32, twin
 from astrohpc.kernels.totals import add_rows, fill, total
 from astrohpc.kernels.warp import (
     Array,
@@ -84,9 +84,8 @@ def augment(
             for k in range(5):
                 fill(desk.ps[k], WITHOUT_PRESSURE_PA)
             for turn in range(-1, n_blocks):
-                if turn == 0 and not _weigh(globe, blocks, draws, desk, s, t):
-                    if blocks.pressure < 0 or report.wrong[s, t, blocks.pressure] == FINE:
-                        report.wrong[s, t, max(blocks.pressure, 0)] = THIN
+                if turn == 0 and not _weigh(blocks, draws, desk, s, t):
+                    report.wrong[s, t, max(blocks.pressure, 0)] = THIN
                     break
                 if turn < 0 <= blocks.pressure:
                     b = blocks.pressure
@@ -96,13 +95,15 @@ def augment(
                     continue
                 if blocks.table[b, KIND] != NORTHWARD:
                     _block(own, other, out, draft, globe, blocks, draws, report, desk, s, t, b)
+                if turn < 0 and report.wrong[s, t, b] != FINE:
+                    break
 
 
 @njit(nogil=True, error_model="numpy")
 def _share(globe: Globe, draws: Draws, s: int, share: Singles) -> float:
     """The partner's share of each cell; the sample's own share of the area."""
     rows, columns = len(globe.cos_lat), len(globe.cos_lon)
-    fill(share, np.float32(0.0))
+    fill(share, f32(0.0))
     if draws.partner[s] < 0:
         return 1.0
     x, y, z, inner, outer = draws.caps[s]
@@ -110,10 +111,9 @@ def _share(globe: Globe, draws: Draws, s: int, share: Singles) -> float:
     for j in range(rows):
         found = 0.0
         for i in range(columns):
-            inside = np.float32(0.0)
-            if draws.capped[s]:
-                level = globe.cos_lon[i] * x + globe.sin_lon[i] * y
-                inside = cap(globe.cos_lat[j] * level + globe.sin_lat[j] * z, inner, outer)
+            level = globe.cos_lon[i] * x + globe.sin_lon[i] * y
+            dot = globe.cos_lat[j] * level + globe.sin_lat[j] * z
+            inside = cap(dot, inner, outer) if draws.capped[s] else f32(0.0)
             share[j * columns + i] = both(draws.mixture[s], inside)
             found += np.float64(share[j * columns + i])
         others += found * globe.share[j]
@@ -121,7 +121,7 @@ def _share(globe: Globe, draws: Draws, s: int, share: Singles) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _weigh(globe: Globe, blocks: Blocks, draws: Draws, desk: Desk, s: int, t: int) -> bool:
+def _weigh(blocks: Blocks, draws: Draws, desk: Desk, s: int, t: int) -> bool:
     """Sums of what weighs values on layers; whether all of these have air."""
     mass = desk.mass
     for k in range(4):
@@ -139,8 +139,6 @@ def _weigh(globe: Globe, blocks: Blocks, draws: Draws, desk: Desk, s: int, t: in
         low, high = np.float64(plane[0]), np.float64(plane[0])
         for n in range(1, len(plane)):
             low, high = min(low, plane[n]), max(high, plane[n])
-        if not low == low:  # noqa: PLR0124 - not a number
-            return False
         for level in range(len(blocks.da)):
             a, b = blocks.da[level], blocks.db[level]
             if not (a + b * low > 0.0 and a + b * high > 0.0):

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 # Operations, as they stand in the keys of random numbers.
-ELASTIC, MIXUP, CUTMIX, NOISE, JITTER, PARTNER = range(1, 7)
+ELASTIC, MIXUP, CUTMIX, NOISE, JITTER, PARTNER, NOISE_OR_NOT = range(1, 8)
 
 
 def draw(
@@ -32,30 +32,29 @@ def draw(
     spin_ms: Array,
 ) -> Draws:
     """The draws for samples ``ids`` [B]; ``partner`` [B] is where each one's partner stands."""
-    count = len(ids)
     before, part = _times(policy.jitter, seed, ids, times)
     warped, half, upper, weight = _warps(policy.elastic, layout, seed, ids, mean_ps_pa)
     mixture, mixed = _mixtures(policy.mixup, seed, ids)
     caps, capped = _caps(policy.cutmix, seed, ids)
+    # Kernels are compiled for one order in memory.
+    ordered = np.ascontiguousarray
     return Draws(
-        before,
-        part,
-        warped,
-        half,
-        upper,
-        weight,
-        np.where(mixed | (capped == 1), partner, -1).astype(np.int64),
-        mixture,
-        capped,
-        caps,
-        _sigmas(policy.noise, layout, seed, ids, spread, quality)
-        if policy.noise
-        else np.zeros((count, layout.channels), np.float32),
-        (ids & 0xFFFFFFFF).astype(np.uint32),
-        (ids >> 32).astype(np.uint32),
-        np.uint32(seed),
-        np.uint32(NOISE),
-        spin_ms,
+        before=ordered(before),
+        part=ordered(part),
+        warped=warped,
+        half=ordered(half),
+        upper=ordered(upper),
+        weight=ordered(weight),
+        partner=ordered(np.where(mixed | (capped == 1), partner, -1).astype(np.int64)),
+        mixture=mixture,
+        capped=capped,
+        caps=caps,
+        sigma=_sigmas(policy.noise, layout, seed, ids, spread, quality),
+        low=(ids & 0xFFFFFFFF).astype(np.uint32),
+        high=(ids >> 32).astype(np.uint32),
+        seed=np.uint32(seed),
+        operation=np.uint32(NOISE),
+        spin=ordered(spin_ms),
     )
 
 
@@ -104,7 +103,7 @@ def _warps(
         for s in np.flatnonzero(warped):
             bends = 0.5 * elastic.layers * (2.0 * u[s, 1:3] - 1.0)
             upper[s], weight[s] = displaced(layout, float(mean_ps_pa[s]), bends)
-    return warped, 0.5 * turn.reshape(count, -1, 3), upper, weight
+    return warped, 0.5 * turn.reshape(count, elastic.points, 3), upper, weight
 
 
 def displaced(
@@ -115,6 +114,8 @@ def displaced(
     m is the part of the column's mass above, at a surface pressure; the top and the ground stay.
     """
     dp = layout.da_pa + layout.db * ps_pa
+    if not (dp > 0.0).all():  # the kernel says where
+        return np.arange(len(dp)), np.zeros(len(dp), np.float32)
     middle = (np.cumsum(dp) - 0.5 * dp) / dp.sum()
     a, b = bends
     source = middle + middle * (1.0 - middle) * (a + b * (1.0 - 2.0 * middle))
@@ -151,9 +152,10 @@ def _caps(cutmix: CutMix | None, seed: int, ids: Ids) -> tuple[Array, NDArray[np
 
 
 def _sigmas(
-    noise: Noise, layout: Layout, seed: int, ids: Ids, spread: Array | None, quality: Array
+    noise: Noise | None, layout: Layout, seed: int, ids: Ids, spread: Array | None, quality: Array
 ) -> NDArray[np.float32]:
-    assert spread is not None
-    applied = _uniform(seed, NOISE + (1 << 16), ids, 1)[:, 0] < noise.probability
+    if noise is None or spread is None:
+        return np.zeros((len(ids), layout.channels), np.float32)
+    applied = _uniform(seed, NOISE_OR_NOT, ids, 1)[:, 0] < noise.probability
     factor = np.where(applied, noise.share * (1.0 + noise.gain * (1.0 - quality)), 0.0)
     return (factor[:, None] * spread[None]).astype(np.float32)
