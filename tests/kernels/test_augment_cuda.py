@@ -1,0 +1,115 @@
+"""augment.cu against its twin: on the host always, on a GPU where one is. All fields are synthetic."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support_cuda import host_kernels
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "augment"))  # for support_augment
+from support_augment import layout_of, spread_of, synthetic
+
+from astrohpc.augment import chain
+from astrohpc.augment.policy import CutMix, Elastic, Jitter, Mixup, Noise, Policy
+from astrohpc.kernels import augment_gpu
+from astrohpc.kernels.desk import Report
+from astrohpc.kernels.sources import SOURCES
+
+_ALL = {
+    "jitter": Jitter(),
+    "elastic": Elastic(),
+    "mixup": Mixup(),
+    "cutmix": CutMix(probability=0.5),
+    "noise": Noise(),
+}
+_IDS = np.array([4, 2**40 + 1, 9])
+
+
+class Call:
+    """The twin's arguments, as a chain gave them, and what it made of them."""
+
+    def __init__(self, layout: Any, policy: Policy, bfloat16: bool, monkeypatch: Any) -> None:
+        batch = synthetic(layout, 3, 2)
+        if bfloat16:
+            torch = pytest.importorskip("torch")
+            batch = torch.from_numpy(batch).bfloat16()
+        twin = chain.augment
+
+        def recorded(*arguments: Any) -> None:
+            self.arguments = arguments
+            twin(*arguments)
+
+        monkeypatch.setattr(chain, "augment", recorded)
+        made = chain.Chain(policy)(
+            batch, layout, seed=11, samples=_IDS, spread=spread_of(layout), threads=1
+        )
+        out = made.out.view(torch.uint16).numpy() if bfloat16 else made.out
+        self.out = out.reshape(self.arguments[2].shape)
+        self.own, self.other = self.arguments[:2]
+        self.ground = self.arguments[4:8]  # globe, controls, blocks, draws
+        self.report: Report = self.arguments[8]
+        self.grid = layout.grid.shape
+
+
+def on_host(call: Call, kind: str, folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    run = host_kernels(SOURCES["augment"].text({"X": kind}), augment_gpu.KERNELS, folder)
+    blocks = call.ground[2]
+    samples, times, channels, _ = call.own.shape
+    sizes = augment_gpu.sizes_of((samples, times, channels, *call.grid), blocks)
+    n_blocks = len(blocks.table)
+    grids = augment_gpu.grids_of(sizes, n_blocks, 5)
+    shapes = {
+        **augment_gpu.scratch_shapes(sizes),
+        **augment_gpu.found_shapes(sizes, n_blocks),
+        "out": (call.own.shape, call.own.dtype),
+        "draft": ((max(grids.values()), sizes["draft_channels"], call.own.shape[3]), np.float32),
+    }
+    made = {name: np.full(shape, 77, dtype) for name, (shape, dtype) in shapes.items()}
+    made["wrong"][...], made["totals"][...] = 0, 0.0
+    place = {name: array.ctypes.data for name, array in made.items()}
+    draft = place["out"] if kind == "f32" else place["draft"]
+    tensors = {"own": call.own.ctypes.data, "other": call.other.ctypes.data}
+    tensors |= {"out": place["out"], "draft": draft}
+    arrays = augment_gpu.arrays_of(*call.ground)
+    held = {name: array.ctypes.data for name, array in arrays.items()}
+    words = augment_gpu.job(tensors, sizes, held, place, *call.ground)
+    for name in augment_gpu.KERNELS:
+        shared = augment_gpu.shared_bytes(sizes["rows"])
+        run[name]((grids[name],), 64, words, shared_bytes=shared)
+    return made["out"], made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("augment")
+
+
+@pytest.mark.parametrize(
+    ("grid", "layers", "mass_flux", "some", "kind"),
+    [
+        ("gaussian", "hybrid", "kept", _ALL, "f32"),
+        ("modele", "sigma", "zero", _ALL, "f32"),
+        ("odd", "hybrid", "free", {"elastic": Elastic(), "noise": Noise()}, "f32"),
+        ("westward", "pressure", "kept", {"mixup": Mixup(), "jitter": Jitter()}, "f32"),
+        ("southward", "hybrid", "kept", _ALL, "bf16"),
+    ],
+)
+def test_the_kernels_run_on_the_host_give_the_bits_of_the_twin(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    grid: str,
+    layers: str,
+    mass_flux: str,
+    some: dict[str, Any],
+    kind: str,
+) -> None:
+    policy = Policy(name="some", mass_flux=mass_flux, **some)
+    call = Call(layout_of(grid, layers, 3), policy, kind == "bf16", monkeypatch)
+    out, made = on_host(call, kind, folder)
+    word = np.uint32 if kind == "f32" else np.uint16
+    np.testing.assert_array_equal(out.view(word), call.out.view(word))
+    np.testing.assert_array_equal(made["own_share"], call.report.own)
+    np.testing.assert_array_equal(made["wrong"], call.report.wrong)
+    np.testing.assert_array_equal(made["totals"], call.report.totals)
