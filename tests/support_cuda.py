@@ -26,9 +26,7 @@ def host_kernel(text: str, name: str, folder: Path) -> Callable[..., None]:
 
 
 @functools.cache
-def host_kernels(
-    text: str, names: tuple[str, ...], folder: Path
-) -> dict[str, Callable[..., None]]:
+def host_kernels(text: str, names: tuple[str, ...], folder: Path) -> dict[str, Callable[..., None]]:
     """The kernels of a text, each as ``run(grid, block, *arguments, shared_bytes=0)`` of numpy's values."""
     compiler = shutil.which("g++")
     if compiler is None:
