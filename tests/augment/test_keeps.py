@@ -21,7 +21,10 @@ from astrohpc.augment.chain import Augmented, Chain
 from astrohpc.augment.draws import draw
 from astrohpc.augment.policy import CutMix, Elastic, Jitter, Mixup, Noise, Policy
 from astrohpc.augment.rules import SHARES
+from astrohpc.physics import laws
+from astrohpc.physics.integrals import Integrals
 from astrohpc.physics.layout import Layout
+from astrohpc.physics.sums import zonal_sums
 from astrohpc.physics.worlds import Worlds
 
 CLOSE = 1e-6
@@ -170,6 +173,35 @@ def test_angular_momentum_counts_the_turning_of_the_planet() -> None:
     assert np.abs(got / wanted - 1.0).max() < CLOSE
     without = Chain(policy)(batch, layout, seed=8, samples=np.arange(3), spread=spread_of(layout))
     assert np.abs(without.out - done.out).max() > 1e-3  # the wind makes up for air that was moved
+
+
+def test_enthalpy_is_not_declared_where_airs_of_two_heat_capacities_are_mixed() -> None:
+    layout = layout_of()
+    one = np.ones(2)
+    worlds = Worlds(6e6 * one, 9.0 * one, 7e-5 * one, 287.0 * one, np.array([1004.0, 14000.0]))
+    for policy, kept in ((Policy(name="m", mixup=Mixup()), False), (Policy(name="e"), True)):
+        done = Chain(policy)(synthetic(layout, 2, 1), layout, seed=1, samples=[0, 1], worlds=worlds)
+        assert ("enthalpy" in done.declared) is kept
+
+
+def test_the_budgets_of_physics_find_the_same() -> None:
+    layout = layout_of("modele", "hybrid")
+    batch = synthetic(layout, 4, 1)
+    one = np.ones(4)
+    worlds = Worlds(6e6 * one, 9.0 * one, 7e-5 * one, 287.0 * one, 1004.0 * one)
+    policy = Policy(name="all", elastic=Elastic(amplitude_deg=7.0), noise=Noise(share=0.1))
+    done = Chain(policy)(
+        batch, layout, seed=6, samples=range(4), spread=spread_of(layout), worlds=worlds
+    )
+    before, after = (
+        Integrals(zonal_sums(layout.split(np.ascontiguousarray(fields[:, 0])), layout), layout)
+        for fields in (batch, done.out)
+    )
+    for name in ("ta", "hus"):
+        np.testing.assert_allclose(after.mass(name), before.mass(name), rtol=CLOSE)
+    np.testing.assert_allclose(after.area_mean("ps"), before.area_mean("ps"), rtol=CLOSE)
+    momenta = [laws.angular_momentum(each, worlds).value for each in (before, after)]
+    np.testing.assert_allclose(momenta[1], momenta[0], rtol=CLOSE)
 
 
 def test_a_mixture_by_mass_needs_no_mending() -> None:

@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from astrohpc.augment.sphere import controls_of, globe_of, largest_turn_deg
+from astrohpc.kernels import formulas_warp
 from astrohpc.kernels.formulas_warp import angle, place, turned
-from astrohpc.kernels.statement import twin
+from astrohpc.kernels.statement import printed, twin
 from astrohpc.kernels.warp import Controls, Globe, Taps, gather, gather_wind, pad, trace
 from astrohpc.physics.latlon import LatLon, source_grid
 from astrohpc.physics.layout import Block, Layout
@@ -77,6 +78,13 @@ def matrix(axis: tuple[float, float, float], turn_rad: float) -> Array:
 
 def smooth(x: Array) -> Array:
     return x[..., 0] * x[..., 1] + 0.5 * x[..., 2] ** 2 + 0.3 * x[..., 0]
+
+
+def test_every_formula_of_the_warp_has_a_twin_in_cuda() -> None:
+    statements = [value for value in vars(formulas_warp).values() if hasattr(value, "statement")]
+    text = printed(*statements)
+    assert len(statements) >= 14
+    assert text.count("__device__") >= len(statements)
 
 
 def test_angles_are_those_of_the_library_to_1e10() -> None:
