@@ -129,14 +129,16 @@ def _sentence(message: str, overrides: Sequence[str], own: Any) -> str:
 
 def _settings(group: str, own: Any) -> list[str]:
     """Return the settings that a group knows, whether its files mention them or not."""
-    from astrohpc.augment.policy import Policy as Augmentation  # noqa: PLC0415
+    if group == "augment":  # its bounds need numba, for which other commands do not wait
+        from astrohpc.augment.policy import Policy as Augmentation  # noqa: PLC0415
+
+        return [field.name for field in fields(Augmentation)]
     from astrohpc.slurm.request import Allocation, Site  # noqa: PLC0415
     from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
     from astrohpc.sweep.design import Design  # noqa: PLC0415
     from astrohpc.sweep.policy import Policy  # noqa: PLC0415
 
     kinds: Mapping[str, type] = {
-        "augment": Augmentation,
         "site": Site,
         "allocation": Allocation,
         "sweep": Design,
