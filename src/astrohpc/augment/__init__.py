@@ -1,0 +1,1 @@
+"""Augmentation of training batches: transformations that say what they keep, and keep it."""
