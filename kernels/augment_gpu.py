@@ -14,7 +14,7 @@ from astrohpc.kernels.warp import Controls, Globe
 
 THREADS = {"augment_trace": 512, "augment_weigh": 256, "augment": 256, "augment_wind": 256}
 KERNELS = tuple(THREADS)
-_BLOCKS_EACH = 4  # of threads, on each multiprocessor: so many can wait for memory side by side
+_BLOCKS_EACH = 2  # of threads, on each multiprocessor: so many have registers
 _ALIGNED = 16
 
 # Members of Job in augment.cu, in order: what a batch is, what arrays, what numbers.

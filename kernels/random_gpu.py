@@ -66,7 +66,6 @@ def kernel(four: Callable[..., Any]) -> Any:
     """The kernel that writes what a statement of four numbers gives."""
     (draw,) = device(four)
 
-    @cuda.jit
     def fill(out: Any, samples: Any, seed: Any, operation: Any) -> None:
         cell = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
         if cell >= out.shape[2]:
@@ -84,4 +83,4 @@ def kernel(four: Callable[..., Any]) -> Any:
                 if channel + 3 < out.shape[1]:
                     out[at, channel + 3, cell] = n3
 
-    return fill
+    return cuda.jit(fill)
