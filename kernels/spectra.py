@@ -1,0 +1,427 @@
+"""Everything that is done to a spectrum, one spectrum at a time while it lies in the cache.
+
+Spectra are [sample, bin]; bins lie in the order of rising wavelength or against it. A spectrum is read
+once and written once. Its steps, each of which may be left out:
+
+1. *Resample*: shift, stretch and broaden. What falls into a bin is the difference of a running sum of
+   light at its two edges, and broadening is a weighted mean of such sums over places beside the edge:
+   weights add up to one, so light is neither made nor lost, and places are such that a flat spectrum
+   stays flat. A bin whose light lay outside of what was measured becomes NaN, as nothing is known of it.
+2. *Respond*: times a smooth positive curve, and by one factor back to the total.
+3. *Noise*, and by one factor back to the total.
+4. *Gaps*: NaN.
+
+Sums are double precision and run from short to long wavelengths in pieces of ``PIECE`` bins, whose sums
+are added in their order: a sum that many threads can make with the same bits.
+
+A spectrum that cannot be had right has its reason in ``state``; its output is not to be used.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from astrohpc.kernels.formulas import normals4, uniforms4
+from astrohpc.kernels.formulas_spectra import (
+    answered,
+    disturbed,
+    even_noise,
+    from_word,
+    light_below,
+    mean_between,
+    photon_noise,
+    seen_at,
+    slope_within,
+    smooth_curve,
+    to_word,
+)
+from astrohpc.kernels.statement import twin
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Words = NDArray[np.uint32] | NDArray[np.uint16]
+
+PIECE = 64  # bins whose sum one thread makes
+_ROUNDING = 1e-9  # of a wavelength: an edge that is the grid's own lies within the grid
+
+# state[sample]: what went wrong, with the bin in the order of the array
+FINE, NOT_FINITE, NOT_POSITIVE, LOST = 0, 1, 2, 3
+# totals[sample]: value times width in µm. SOURCE of all bins that came; WANTED of the bins that are left
+# after resampling, from the running sums; RETURNED the same of what is written, before gaps; GONE in gaps.
+SOURCE, WANTED, RETURNED, GONE = range(4)
+NO_NOISE, PHOTON, EVEN, GIVEN = range(4)
+# The word of the random numbers' key that says what they are for.
+NOISE, SHIFT, RESOLUTION, SNR, RESPONSE, GAPS = range(0x5350_0001, 0x5350_0007)
+
+_inner = njit(nogil=True, error_model="numpy")
+
+
+class Grid(NamedTuple):
+    """Bins in the order of rising wavelength, of which the first is ``first`` in the arrays.
+
+    ``edge`` [E] are all edges in µm, ``at`` [N] which of them is a bin's lower one (the next is its
+    upper one), ``of`` [E - 1] the bin above an edge or -1 where a gap is. ``step`` is 1, or -1 where
+    wavelengths fall in the arrays. ``place`` [N] is where a bin lies among the knots of the response.
+    """
+
+    edge: Doubles
+    at: NDArray[np.int64]
+    of: NDArray[np.int64]
+    first: int
+    step: int
+    place: Floats
+
+
+class Plan(NamedTuple):
+    """What is done to each sample: [B], or [B, number of nodes, knots, gaps].
+
+    ``resampled`` 0 leaves bins as they are. A wavelength λ comes from ``(λ · factor - offset_um) · inverse``
+    for each of ``nodes`` factors, which fall, by ``weight``; the running sum is multiplied by ``gain``.
+    ``knots`` of the response are none where there is no response; ``snr`` is the noise's and ``sample`` keys
+    its random numbers; ``gaps`` are first bin and bin after the last, in the order of rising wavelength.
+    """
+
+    resampled: NDArray[np.int32]
+    offset_um: Doubles
+    inverse: Doubles
+    gain: Doubles
+    nodes: NDArray[np.int32]
+    weight: Doubles
+    factor: Doubles
+    knots: Floats
+    snr: Floats
+    sample: NDArray[np.int64]
+    gaps: NDArray[np.int32]
+
+
+class Manner(NamedTuple):
+    """What is the same for all samples; ``half`` is 1 where values are stored as bfloat16, else 0."""
+
+    seed: int
+    half: int
+    amplitude: np.float32
+    noise: int
+    keep_total: bool
+    positive: bool
+
+
+class Room(NamedTuple):
+    """What a thread works in: running sums and slopes by edge, values by bin."""
+
+    sum_below: Doubles
+    value: Doubles
+    slope: Doubles
+    smeared: Doubles
+    part_low: NDArray[np.int32]
+    part_high: NDArray[np.int32]
+    bins: Floats
+
+
+def room(n_bins: int, n_edges: int) -> Room:
+    """Space for one spectrum."""
+    return Room(
+        np.empty(n_edges),
+        np.empty(n_edges),
+        np.empty(n_edges),
+        np.empty(n_edges),
+        np.empty(n_edges, np.int32),
+        np.empty(n_edges, np.int32),
+        np.empty(n_bins, np.float32),
+    )
+
+
+@_inner
+def _read(
+    row: Words, half: int, grid: Grid, bins: Floats, totals: Doubles, state: NDArray[np.int64]
+) -> None:
+    """The spectrum as float32 from short to long wavelengths, its total, and its first value that is none."""
+    for i in range(bins.size):
+        x = from_word(np.uint32(row[grid.first + grid.step * i]), half)
+        bins[i] = x
+        if not np.isfinite(x):
+            at = grid.first + grid.step * i
+            if state[0] == FINE or at < state[1]:
+                state[0], state[1] = NOT_FINITE, at
+    totals[SOURCE] = _total(grid, bins)
+
+
+@_inner
+def _total(grid: Grid, bins: Floats) -> float:
+    """Value times width of all bins that have a value."""
+    whole = 0.0
+    for start in range(0, bins.size, PIECE):
+        part = 0.0
+        for i in range(start, min(start + PIECE, bins.size)):
+            x = float(bins[i])
+            width = grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]]
+            part += x * width if x == x else 0.0  # noqa: PLR0124 - not NaN
+        whole += part
+    return whole
+
+
+# ----------------------------------------------------------------------------- resample
+@_inner
+def _resample(grid: Grid, plan: Plan, k: int, room: Room, totals: Doubles) -> None:
+    """Shift, stretch and broaden ``room.bins``; bins whose light was not measured become NaN."""
+    edge, n_edges = grid.edge, grid.edge.size
+    _lines(grid, room)
+    _sums(grid, room)
+    smeared = room.smeared
+    smeared[:] = 0.0
+    last, n_nodes = n_edges - 2, plan.nodes[k]
+    offset, inverse = plan.offset_um[k], plan.inverse[k]
+    for node in range(n_nodes):
+        factor, weight = plan.factor[k, node], plan.weight[k, node] * plan.gain[k]
+        here = 0
+        for e in range(n_edges):
+            at = seen_at(edge[e], factor, offset, inverse)
+            while here < last and at >= edge[here + 1]:
+                here += 1
+            smeared[e] += weight * light_below(
+                room.sum_below[here],
+                room.value[here],
+                room.slope[here],
+                edge[here],
+                edge[here + 1],
+                at,
+            )
+    # Factors fall from node to node: the first reaches farthest up, the last farthest down.
+    _reach(grid, plan.factor[k, 0], offset, inverse, -1.0, room.part_high)
+    _reach(grid, plan.factor[k, n_nodes - 1], offset, inverse, 1.0, room.part_low)
+    wanted = 0.0
+    for start in range(0, room.bins.size, PIECE):
+        part = 0.0
+        for i in range(start, min(start + PIECE, room.bins.size)):
+            e = grid.at[i]
+            if room.part_low[e] >= 0 and room.part_low[e] == room.part_high[e + 1]:
+                part += smeared[e + 1] - smeared[e]
+                room.bins[i] = mean_between(smeared[e], smeared[e + 1], edge[e + 1] - edge[e])
+            else:
+                room.bins[i] = np.nan
+        wanted += part
+    totals[WANTED] = wanted
+
+
+@_inner
+def _lines(grid: Grid, room: Room) -> None:
+    """Each bin as a straight line: value and slope above each edge, nothing above that of a gap."""
+    edge, bins = grid.edge, room.bins
+    for e in range(edge.size - 1):
+        i = grid.of[e]
+        if i < 0:
+            room.value[e], room.slope[e] = 0.0, 0.0
+            continue
+        room.value[e] = bins[i]
+        touches = 0 < e < edge.size - 2 and grid.of[e - 1] >= 0 and grid.of[e + 1] >= 0
+        if not touches:
+            room.slope[e] = 0.0
+            continue
+        room.slope[e] = slope_within(
+            float(bins[i - 1]),
+            float(bins[i]),
+            float(bins[i + 1]),
+            0.5 * (edge[e + 1] - edge[e - 1]),
+            0.5 * (edge[e + 2] - edge[e]),
+            0.5 * (edge[e + 1] - edge[e]),
+        )
+
+
+@_inner
+def _sums(grid: Grid, room: Room) -> None:
+    """The running sum of light at each edge."""
+    edge, base = grid.edge, 0.0
+    room.sum_below[0] = 0.0
+    for start in range(0, edge.size - 1, PIECE):
+        part = 0.0
+        for e in range(start, min(start + PIECE, edge.size - 1)):
+            part += room.value[e] * (edge[e + 1] - edge[e])
+            room.sum_below[e + 1] = base + part
+        base += part
+
+
+@_inner
+def _reach(
+    grid: Grid, factor: float, offset: float, inverse: float, side: float, part: NDArray[np.int32]
+) -> None:
+    """Which stretch without gaps each edge's light comes from; -1 where nothing was measured.
+
+    An edge that meets one of the grid's belongs to what is above it (``side`` 1) or below it (-1).
+    """
+    edge, last, here, stretch = grid.edge, grid.edge.size - 2, 0, 0
+    for e in range(edge.size):
+        at = seen_at(edge[e], factor, offset, inverse)
+        near = at * _ROUNDING
+        while here < last and at + side * near > edge[here + 1]:
+            here += 1
+            if grid.of[here] < 0:
+                stretch += 1
+        inside = edge[here] - near <= at <= edge[here + 1] + near
+        part[e] = stretch if inside and grid.of[here] >= 0 else -1
+
+
+# ----------------------------------------------------------------------------- respond, noise, gaps
+@_inner
+def _respond(
+    grid: Grid,
+    plan: Plan,
+    k: int,
+    manner: Manner,
+    bins: Floats,
+    totals: Doubles,
+    state: NDArray[np.int64],
+) -> None:
+    """Times the response; then all by one factor, so that the total is what it was."""
+    if plan.knots.shape[1] == 0:
+        return
+    knots = plan.knots[k]
+    for i in range(bins.size):
+        first = int(grid.place[i])
+        curve = smooth_curve(
+            np.float32(grid.place[i] - np.float32(first)),
+            knots[first],
+            knots[first + 1],
+            knots[first + 2],
+            knots[first + 3],
+        )
+        bins[i] = answered(bins[i], manner.amplitude, curve)
+    _restore(grid, bins, totals, state)
+
+
+@_inner
+def _disturb(
+    grid: Grid,
+    plan: Plan,
+    k: int,
+    manner: Manner,
+    given: Floats,
+    bins: Floats,
+    sigma: Floats,
+    totals: Doubles,
+    state: NDArray[np.int64],
+) -> None:
+    """Noise of a number of its own for each sample and bin; then the total again, if that is kept."""
+    if manner.noise == NO_NOISE:
+        if sigma.shape[0]:
+            sigma[k] = 0.0
+        return
+    width = 0.0
+    for i in range(bins.size):
+        there = bins[i] == bins[i]
+        width += grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]] if there else 0.0
+    mean = np.float32(totals[WANTED] / width) if width > 0.0 else np.float32(0.0)
+    if manner.noise == PHOTON and not mean > 0.0 and width > 0.0:
+        state[0] = NOT_POSITIVE
+        return
+    for start in range(0, bins.size, 4):
+        normals = normals4(
+            np.uint32(start // 4),
+            np.uint32(0),
+            np.uint32(plan.sample[k] & 0xFFFFFFFF),
+            np.uint32(plan.sample[k] >> 32),
+            np.uint32(manner.seed),
+            np.uint32(NOISE),
+        )
+        for n in range(min(4, bins.size - start)):
+            i = start + n
+            at = grid.first + grid.step * i
+            if manner.noise == GIVEN:
+                spread = given[k, at]
+            elif manner.noise == PHOTON:
+                spread = photon_noise(bins[i], mean, plan.snr[k])
+            else:
+                spread = even_noise(mean, plan.snr[k])
+            x = disturbed(bins[i], spread, normals[n])
+            bins[i] = np.float32(0.0) if manner.positive and x < 0.0 else x
+            if sigma.shape[0]:
+                sigma[k, at] = spread if x == x else np.nan  # noqa: PLR0124
+    if manner.keep_total:
+        _restore(grid, bins, totals, state)
+
+
+@_inner
+def _restore(grid: Grid, bins: Floats, totals: Doubles, state: NDArray[np.int64]) -> None:
+    """All bins by the one factor that gives them the total that is wanted."""
+    found, size = _total(grid, bins), 0.0
+    for i in range(bins.size):
+        x = abs(float(bins[i]))
+        size += x * (grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]]) if x == x else 0.0  # noqa: PLR0124
+    if size == 0.0:
+        return
+    # What is more below zero than above has no total that a factor near one could give back.
+    if not (found > 0.5 * size and totals[WANTED] > 0.0):
+        state[0] = LOST
+        return
+    factor = totals[WANTED] / found
+    for i in range(bins.size):
+        bins[i] = np.float32(float(bins[i]) * factor)
+
+
+@_inner
+def _write(
+    grid: Grid, plan: Plan, k: int, half: int, bins: Floats, out: Words, totals: Doubles
+) -> None:
+    """Into the array, in its order and precision, with gaps; and the totals of what is written."""
+    for i in range(bins.size):
+        bins[i] = from_word(to_word(bins[i], half), half)
+    totals[RETURNED] = _total(grid, bins)
+    gone = 0.0
+    for g in range(plan.gaps.shape[1]):
+        for i in range(plan.gaps[k, g, 0], plan.gaps[k, g, 1]):
+            x = float(bins[i])
+            gone += x * (grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]]) if x == x else 0.0  # noqa: PLR0124
+            bins[i] = np.nan
+    totals[GONE] = gone
+    for i in range(bins.size):
+        out[grid.first + grid.step * i] = to_word(bins[i], half)
+
+
+@twin
+def draw(seed: int, operation: int, sample: NDArray[np.int64], out: Floats) -> None:
+    """Uniform numbers [sample, n] for what is decided once a spectrum."""
+    for k in range(out.shape[0]):
+        for start in range(0, out.shape[1], 4):
+            four = uniforms4(
+                np.uint32(start // 4),
+                np.uint32(0),
+                np.uint32(sample[k] & 0xFFFFFFFF),
+                np.uint32(sample[k] >> 32),
+                np.uint32(seed),
+                np.uint32(operation),
+            )
+            for n in range(min(4, out.shape[1] - start)):
+                out[k, start + n] = four[n]
+
+
+@twin
+def augment(
+    values: Words,
+    grid: Grid,
+    plan: Plan,
+    manner: Manner,
+    given: NDArray[np.float32],
+    room: Room,
+    out: Words,
+    sigma: Floats,
+    totals: Doubles,
+    state: NDArray[np.int64],
+) -> None:
+    """Fill ``out`` [sample, bin], ``totals`` [sample, 4] and ``state`` [sample, 2].
+
+    ``values`` and ``out`` are the bits of float32 (uint32) or of bfloat16 (uint16). ``given`` [sample, bin]
+    is the noise's standard deviation where it is ``GIVEN``, else of no samples; ``sigma`` is filled with what
+    was used where it has any samples, with zeros where there is no noise.
+    """
+    for k in range(values.shape[0]):
+        state[k, 0], state[k, 1] = FINE, -1
+        _read(values[k], manner.half, grid, room.bins, totals[k], state[k])
+        if state[k, 0] != FINE:
+            continue
+        if plan.resampled[k]:
+            _resample(grid, plan, k, room, totals[k])
+        else:
+            totals[k, WANTED] = totals[k, SOURCE]
+        _respond(grid, plan, k, manner, room.bins, totals[k], state[k])
+        _disturb(grid, plan, k, manner, given, room.bins, sigma, totals[k], state[k])
+        _write(grid, plan, k, manner.half, room.bins, out[k], totals[k])

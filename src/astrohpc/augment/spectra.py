@@ -1,0 +1,316 @@
+"""Spectra made into others: shifted, stretched, broadened, through an instrument, with noise and gaps.
+
+    made = augment(flux, wavelengths, SpectraPolicy(), seed=1, samples=ids)
+
+``flux`` is [B, N], float32 or bfloat16, numpy or a torch tensor on the CPU, which is not copied. All that a
+policy asks for is one pass: every spectrum is read once, written once, and its total is restored while it
+is in the cache. What each step keeps:
+
+- *shift, stretch*: light (value times width) of a density, values of a ratio; in both cases what
+  comes from beyond the spectrum, or from a gap in it, is NaN and never guessed.
+- *resolution*: light, and a flat spectrum. A Gaussian in ln λ whose full width at half maximum is 1/R.
+  Its middle lies σ²/2 = 0.09/R² of a wavelength higher than the line's, or one of the two would be lost.
+- *response*: light and sign. A cubic B-spline through random knots; the flux-weighted mean is one.
+- *noise*: light, with ``keep_total``; sign only with ``positive``. ``snr`` is that of one bin with the
+  spectrum's mean value. Photon noise is sqrt(value · mean)/snr, even noise mean/snr.
+- *gaps*: every value outside of them, to the bit.
+
+Light is kept to 1e-6 of itself in float32; in bfloat16 so before values are rounded to its 8 bits.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from os import sched_getaffinity
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, amplitude, draw
+from astrohpc.errors import ConfigError
+from astrohpc.kernels import spectra as kernel
+from astrohpc.physics.wavelengths import Wavelengths
+
+Doubles = NDArray[np.float64]
+
+FWHM = float(np.sqrt(8.0 * np.log(2.0)))  # of a Gaussian, in standard deviations
+_WINGS = 4.0  # standard deviations to which a Gaussian reaches
+_MOST_NODES = 8193
+_NOISE = {"photon": kernel.PHOTON, "even": kernel.EVEN}
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """Spectra like those that came, ``sigma`` of the noise where asked for, and what became of totals.
+
+    ``totals`` [B, 4] are value times width in µm: of all that came; what is wanted of the bins that are left
+    after shift and resolution; what they hold; and what gaps took of that.
+    """
+
+    values: Any
+    sigma: NDArray[np.float32] | None
+    totals: Doubles
+    draws: Draws
+
+    @cached_property
+    def residual(self) -> Doubles:
+        """By which part of it each total missed what was wanted; 0 where there is nothing left."""
+        wanted, held = self.totals[:, kernel.WANTED], self.totals[:, kernel.RETURNED]
+        return np.where(wanted != 0.0, held / np.where(wanted != 0.0, wanted, 1.0) - 1.0, held)
+
+
+def augment(
+    flux: Any,
+    wavelengths: Wavelengths,
+    policy: SpectraPolicy,
+    *,
+    seed: int,
+    samples: Any = None,
+    draws: Draws | None = None,
+    sigma: NDArray[np.float32] | None = None,
+    with_sigma: bool = False,
+    out: Any = None,
+    threads: int = 0,
+) -> Augmented:
+    """All of a policy in one pass.
+
+    ``samples`` are the spectra's own numbers, by which random numbers are drawn; 0 to B - 1 without them.
+    ``draws`` replace what the policy would draw. ``sigma`` [B, N] is noise that is known and takes the
+    place of the policy's model. ``out`` may be ``flux`` itself. ``threads`` 0 is one for each core.
+    """
+    words, half = _words(flux, "flux")
+    b, n = words.shape
+    if n != wavelengths.count:
+        raise ConfigError(f"flux: {n} bins do not go with {wavelengths.count} wavelengths.")
+    target = _like(flux) if out is None else out
+    out_words, out_half = _words(target, "out")
+    if out_words.shape != words.shape or out_half != half:
+        raise ConfigError(
+            "out: it must be of flux's shape and precision; leave it out to have it made."
+        )
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed: {seed} is not within 0..4294967295; write such a number.")
+    ids = np.arange(b, dtype=np.int64) if samples is None else np.array(samples, dtype=np.int64)
+    if ids.shape != (b,):
+        raise ConfigError(f"samples: shape {ids.shape} is not one number for each of {b} spectra.")
+    drawn = draw(policy, seed, ids, n) if draws is None else draws
+    if len(drawn.shift) != b:
+        raise ConfigError(
+            f"draws: {len(drawn.shift)} do not go with {b} spectra; give one for each."
+        )
+    noise = _noise(policy, drawn, sigma, (b, n))
+    if noise != kernel.NO_NOISE and policy.keep_total and n == 1:
+        raise ConfigError("keep_total: of one bin nothing would be left to noise; set it to false.")
+    plan = plan_of(policy, wavelengths, drawn, ids)
+    grid = grid_of(wavelengths, drawn.knots.shape[1])
+    manner = kernel.Manner(
+        seed, int(half), amplitude(policy.response), noise, policy.keep_total, policy.positive
+    )
+    given = np.zeros((0, n), np.float32) if sigma is None else sigma
+    used = np.empty((b if with_sigma else 0, n), np.float32)
+    totals, state = np.empty((b, 4)), np.empty((b, 2), np.int64)
+
+    def work(part: slice) -> None:
+        mine = kernel.Plan(*(each[part] for each in plan))
+        room = kernel.room(n, len(grid.edge))
+        kernel.augment(
+            *(words[part], grid, mine, manner, given[part], room),
+            *(out_words[part], used[part], totals[part], state[part]),
+        )
+
+    _each(work, b, threads or len(sched_getaffinity(0)))
+    _refuse(state, policy)
+    return Augmented(target, used if with_sigma else None, totals, drawn)
+
+
+def _each(work: Callable[[slice], None], count: int, threads: int) -> None:
+    """Do pieces of the batch side by side; no result depends on how many."""
+    if min(threads, count) == 1:
+        work(slice(0, count))
+        return
+    edges = np.linspace(0, count, min(threads, count) + 1).astype(int)
+    parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+    with ThreadPoolExecutor(len(parts)) as crew:
+        list(crew.map(work, parts))
+
+
+def _refuse(state: NDArray[np.int64], policy: SpectraPolicy) -> None:
+    """One sentence for the first spectrum that could not be had right."""
+    if not state[:, 0].any():
+        return
+    k = int(np.argmax(state[:, 0] != kernel.FINE))
+    why, at = state[k]
+    if why == kernel.NOT_FINITE:
+        raise ConfigError(
+            f"flux: sample {k} has no finite number at index {at}; leave such bins out of the grid."
+        )
+    if why == kernel.NOT_POSITIVE:
+        raise ConfigError(
+            f"flux: sample {k} has a mean that is not above 0, so photons make no noise; write noise: even."
+        )
+    raise ConfigError(
+        f"flux: sample {k} has so little above zero, or so much noise, that no factor restores its total; "
+        + ("raise snr, or set keep_total to false." if policy.snr else "set response to 0.")
+    )
+
+
+# ----------------------------------------------------------------------------- arrays in and out
+def _words(array: Any, name: str) -> tuple[NDArray[Any], bool]:
+    """The bits of float32, or of bfloat16 and True, of numpy's or torch's memory."""
+    if type(array).__module__.split(".")[0] == "torch":
+        import torch  # noqa: PLC0415 - only where a tensor came
+
+        if array.device.type != "cpu":
+            raise ConfigError(f"{name}: it is on {array.device}; bring it to the CPU with .cpu().")
+        if array.requires_grad:
+            raise ConfigError(f"{name}: it carries a gradient; hand over .detach() of it.")
+        half = array.dtype == torch.bfloat16
+        if not half and array.dtype != torch.float32:
+            raise ConfigError(
+                f"{name}: {array.dtype} is not float32 or bfloat16; convert it with .to()."
+            )
+        if array.is_contiguous():
+            plain = array.view(torch.uint16).numpy() if half else array.numpy()
+        else:
+            plain = np.empty((0, 0, 0))
+    else:
+        plain, half = np.asarray(array), False
+        if plain.dtype != np.float32:
+            raise ConfigError(
+                f"{name}: {plain.dtype} is not float32; convert it with .astype('float32')."
+            )
+    shape = tuple(array.shape)
+    if len(shape) != 2:
+        raise ConfigError(f"{name}: shape {shape} is not [spectra, bins]; reshape it.")
+    if 0 in shape:
+        raise ConfigError(f"{name}: shape {shape} holds no spectrum; leave empty batches out.")
+    if plain.ndim != 2 or not plain.flags.c_contiguous:
+        raise ConfigError(
+            f"{name}: its bins do not lie side by side; hand over .contiguous() or .copy()."
+        )
+    return plain.view(np.uint16 if half else np.uint32), half
+
+
+def _like(array: Any) -> Any:
+    """Room for as much of the same kind."""
+    if isinstance(array, np.ndarray):
+        return np.empty_like(array)
+    import torch  # noqa: PLC0415
+
+    return torch.empty_like(array)
+
+
+def _noise(
+    policy: SpectraPolicy, drawn: Draws, sigma: NDArray[np.float32] | None, shape: tuple[int, int]
+) -> int:
+    """Which noise."""
+    if sigma is not None:
+        if sigma.shape != shape or sigma.dtype != np.float32 or not sigma.flags.c_contiguous:
+            raise ConfigError(f"sigma: it must be contiguous float32 {shape}; convert it.")
+        if not (np.isfinite(sigma) & (sigma >= 0.0)).all():
+            raise ConfigError("sigma: it has values that are below 0 or no number; mend them.")
+        return kernel.GIVEN
+    silent = np.isnan(drawn.snr)
+    if silent.all():
+        return kernel.NO_NOISE
+    if silent.any():
+        raise ConfigError(
+            f"snr: sample {int(np.argmax(silent))} has none and others do; give all one, or none."
+        )
+    return _NOISE[policy.noise]
+
+
+# ----------------------------------------------------------------------------- what the kernel needs
+def grid_of(wavelengths: Wavelengths, knots: int) -> kernel.Grid:
+    """The grid as the kernel has it."""
+    edge, at = wavelengths.rising
+    of = np.full(len(edge) - 1, -1, np.int64)
+    of[at] = np.arange(wavelengths.count)
+    middle = np.log(0.5 * (edge[at] + edge[at + 1]))
+    span = middle[-1] - middle[0]
+    part = (middle - middle[0]) / span if span else np.zeros_like(middle)
+    place = np.minimum((part * max(knots - 3, 1)).astype(np.float32), np.float32(max(knots - 3, 1)))
+    last = np.nextafter(np.float32(max(knots - 3, 1)), np.float32(0.0))
+    falls = wavelengths.falls
+    first, step = (wavelengths.count - 1, -1) if falls else (0, 1)
+    return kernel.Grid(edge, at, of, first, step, np.minimum(place, last))
+
+
+def plan_of(
+    policy: SpectraPolicy, wavelengths: Wavelengths, drawn: Draws, samples: NDArray[np.int64]
+) -> kernel.Plan:
+    """Each sample's own numbers as the kernel has them.
+
+    Wavelengths are stretched about the middle of the grid: λ' = (1 + shift + stretch) λ - stretch · middle.
+    """
+    edge, _ = wavelengths.rising
+    middle = 0.5 * (edge[0] + edge[-1])
+    scale = 1.0 + drawn.shift + drawn.stretch
+    nodes, weight, factor = _broadening(policy, wavelengths, drawn.resolution)
+    moved = (drawn.shift != 0.0) | (drawn.stretch != 0.0) | (nodes > 1)
+    return kernel.Plan(
+        resampled=moved.astype(np.int32),
+        offset_um=-drawn.stretch * middle,
+        inverse=1.0 / scale,
+        gain=scale if policy.quantity == "ratio" else np.ones_like(scale),
+        nodes=nodes,
+        weight=weight,
+        factor=factor,
+        knots=drawn.knots if policy.response else drawn.knots[:, :0],
+        snr=drawn.snr.astype(np.float32),
+        sample=samples,
+        gaps=_inside(drawn.gaps, wavelengths.count),
+    )
+
+
+def _inside(gaps: NDArray[np.int32], bins: int) -> NDArray[np.int32]:
+    wrong = (gaps[..., 0] < 0) | (gaps[..., 1] > bins)
+    if wrong.any():
+        raise ConfigError(
+            f"gaps: one of them leaves the {bins} bins; write first and last + 1 within."
+        )
+    return gaps
+
+
+def _broadening(
+    policy: SpectraPolicy, wavelengths: Wavelengths, resolution: Doubles
+) -> tuple[NDArray[np.int32], Doubles, Doubles]:
+    """Nodes of a Gaussian in ln λ: how many, their weights, and by which factor their light comes from.
+
+    They lie as dense as the finest bins, or a line would come out as a comb. Weights add up to one and
+    so do weights times factors, whatever the grid: the first keeps light, the second a flat spectrum.
+    """
+    native = 0.0 if policy.native_resolution is None else 1.0 / policy.native_resolution**2
+    wide = np.where(np.isnan(resolution), 0.0, 1.0 / resolution**2 - native)
+    if (wide < 0.0).any():
+        raise ConfigError(
+            "resolution: one is finer than native_resolution; a spectrum cannot be made sharper."
+        )
+    sigma = np.sqrt(wide) / FWHM
+    finest = float(np.log(wavelengths.high_um / wavelengths.low_um).min())
+    dense = np.minimum(finest, sigma / 2.0)
+    some = sigma > 0.0
+    half = np.ceil(_WINGS * sigma[some] / dense[some]).astype(int)
+    nodes = np.ones(len(sigma), np.int32)
+    nodes[some] = 2 * half + 1
+    most = int(nodes.max())
+    if most > _MOST_NODES:
+        raise ConfigError(
+            f"resolution: {np.nanmin(resolution):g} is {most // 8} of the finest bins wide; rebin the "
+            "spectrum first, or raise it."
+        )
+    number = np.arange(most)
+    u = (number - (nodes[:, None] - 1) / 2.0) * np.where(some, dense, 0.0)[:, None]
+    there = number < nodes[:, None]
+    scaled = u / np.where(some, sigma, 1.0)[:, None]
+    weight = np.where(there, np.exp(-0.5 * scaled**2), 0.0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    spread = np.sqrt(
+        (weight * scaled**2).sum(axis=1, keepdims=True)
+    )  # wings that were cut are made good
+    factor = np.where(there, np.exp(-u / np.where(spread > 0.0, spread, 1.0)), 1.0)
+    factor /= (weight * factor).sum(axis=1, keepdims=True)
+    return nodes, weight, factor
