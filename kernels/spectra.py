@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from astrohpc.kernels.formulas import normals4, uniforms4
+from astrohpc.kernels.formulas import normals4
 from astrohpc.kernels.formulas_spectra import (
     answered,
     disturbed,
@@ -37,7 +37,7 @@ from astrohpc.kernels.formulas_spectra import (
     smooth_curve,
     to_word,
 )
-from astrohpc.kernels.statement import twin
+from astrohpc.kernels.statement import f32, twin, u32
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -101,7 +101,7 @@ class Manner(NamedTuple):
 
     seed: int
     half: int
-    amplitude: np.float32
+    amplitude: float
     noise: int
     keep_total: bool
     positive: bool
@@ -138,7 +138,7 @@ def _read(
 ) -> None:
     """The spectrum as float32 from short to long wavelengths, its total, and its first value that is none."""
     for i in range(bins.size):
-        x = from_word(np.uint32(row[grid.first + grid.step * i]), half)
+        x = from_word(u32(row[grid.first + grid.step * i]), half)
         bins[i] = x
         if not np.isfinite(x):
             at = grid.first + grid.step * i
@@ -279,13 +279,13 @@ def _respond(
     for i in range(bins.size):
         first = int(grid.place[i])
         curve = smooth_curve(
-            np.float32(grid.place[i] - np.float32(first)),
+            f32(grid.place[i] - f32(first)),
             knots[first],
             knots[first + 1],
             knots[first + 2],
             knots[first + 3],
         )
-        bins[i] = answered(bins[i], manner.amplitude, curve)
+        bins[i] = answered(bins[i], f32(manner.amplitude), curve)
     _restore(grid, bins, totals, state)
 
 
@@ -310,18 +310,18 @@ def _disturb(
     for i in range(bins.size):
         there = bins[i] == bins[i]
         width += grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]] if there else 0.0
-    mean = np.float32(totals[WANTED] / width) if width > 0.0 else np.float32(0.0)
+    mean = f32(totals[WANTED] / width) if width > 0.0 else f32(0.0)
     if manner.noise == PHOTON and not mean > 0.0 and width > 0.0:
         state[0] = NOT_POSITIVE
         return
     for start in range(0, bins.size, 4):
         normals = normals4(
-            np.uint32(start // 4),
-            np.uint32(0),
-            np.uint32(plan.sample[k] & 0xFFFFFFFF),
-            np.uint32(plan.sample[k] >> 32),
-            np.uint32(manner.seed),
-            np.uint32(NOISE),
+            u32(start // 4),
+            u32(0),
+            u32(plan.sample[k] & 0xFFFFFFFF),
+            u32(plan.sample[k] >> 32),
+            u32(manner.seed),
+            u32(NOISE),
         )
         for n in range(min(4, bins.size - start)):
             i = start + n
@@ -333,7 +333,7 @@ def _disturb(
             else:
                 spread = even_noise(mean, plan.snr[k])
             x = disturbed(bins[i], spread, normals[n])
-            bins[i] = np.float32(0.0) if manner.positive and x < 0.0 else x
+            bins[i] = f32(0.0) if manner.positive and x < 0.0 else x
             if sigma.shape[0]:
                 sigma[k, at] = spread if x == x else np.nan  # noqa: PLR0124
     if manner.keep_total:
@@ -355,7 +355,7 @@ def _restore(grid: Grid, bins: Floats, totals: Doubles, state: NDArray[np.int64]
         return
     factor = totals[WANTED] / found
     for i in range(bins.size):
-        bins[i] = np.float32(float(bins[i]) * factor)
+        bins[i] = f32(float(bins[i]) * factor)
 
 
 @_inner
@@ -375,23 +375,6 @@ def _write(
     totals[GONE] = gone
     for i in range(bins.size):
         out[grid.first + grid.step * i] = to_word(bins[i], half)
-
-
-@twin
-def draw(seed: int, operation: int, sample: NDArray[np.int64], out: Floats) -> None:
-    """Uniform numbers [sample, n] for what is decided once a spectrum."""
-    for k in range(out.shape[0]):
-        for start in range(0, out.shape[1], 4):
-            four = uniforms4(
-                np.uint32(start // 4),
-                np.uint32(0),
-                np.uint32(sample[k] & 0xFFFFFFFF),
-                np.uint32(sample[k] >> 32),
-                np.uint32(seed),
-                np.uint32(operation),
-            )
-            for n in range(min(4, out.shape[1] - start)):
-                out[k, start + n] = four[n]
 
 
 @twin

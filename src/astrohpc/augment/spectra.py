@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, amplitude, draw
 from astrohpc.errors import ConfigError
+from astrohpc.kernels import random
 from astrohpc.kernels import spectra as kernel
 from astrohpc.physics.wavelengths import Wavelengths
 
@@ -91,9 +92,9 @@ def augment(
         raise ConfigError(
             "out: it must be of flux's shape and precision; leave it out to have it made."
         )
-    if not 0 <= seed < 2**32:
-        raise ConfigError(f"seed: {seed} is not within 0..4294967295; write such a number.")
-    ids = np.arange(b, dtype=np.int64) if samples is None else np.array(samples, dtype=np.int64)
+    ids, _, _ = random.checked(
+        seed, kernel.NOISE, np.arange(b) if samples is None else samples, (n,)
+    )
     if ids.shape != (b,):
         raise ConfigError(f"samples: shape {ids.shape} is not one number for each of {b} spectra.")
     drawn = draw(policy, seed, ids, n) if draws is None else draws
@@ -107,14 +108,19 @@ def augment(
     plan = plan_of(policy, wavelengths, drawn, ids)
     grid = grid_of(wavelengths, drawn.knots.shape[1])
     manner = kernel.Manner(
-        seed, int(half), amplitude(policy.response), noise, policy.keep_total, policy.positive
+        seed,
+        int(half),
+        amplitude(policy.response, drawn.knots.shape[1]),
+        noise,
+        policy.keep_total,
+        policy.positive,
     )
     given = np.zeros((0, n), np.float32) if sigma is None else sigma
     used = np.empty((b if with_sigma else 0, n), np.float32)
     totals, state = np.empty((b, 4)), np.empty((b, 2), np.int64)
 
     def work(part: slice) -> None:
-        mine = kernel.Plan(*(each[part] for each in plan))
+        mine = kernel.Plan._make(each[part] for each in plan)
         room = kernel.room(n, len(grid.edge))
         kernel.augment(
             *(words[part], grid, mine, manner, given[part], room),

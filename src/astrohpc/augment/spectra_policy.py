@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.kernels import random
 from astrohpc.kernels import spectra as kernel
 
 Floats = NDArray[np.float32]
@@ -18,9 +19,7 @@ Doubles = NDArray[np.float64]
 
 MOST_SHIFT = 0.1
 _MOST_KNOTS, _MOST_GAPS = 256, 64
-# A curve through uniform knots differs from one by this much of their range, root mean square: the mean over
-# a cubic B-spline's four weights, squared and added, is 0.4794, and a uniform number's variance a twelfth.
-_CURVE_RMS = float(np.sqrt(0.47936508 / 12.0))
+_POINTS = 64  # of a curve, from knot to knot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +144,10 @@ class Draws:
         curve = np.zeros((samples, 0)) if knots is None else np.atleast_2d(np.asarray(knots))
         holes = np.zeros((samples, 0, 2)) if gaps is None else np.asarray(gaps)
         return cls(
-            *each,
+            each[0],
+            each[1],
+            each[2],
+            each[3],
             np.ascontiguousarray(np.broadcast_to(curve, (samples, curve.shape[-1])), np.float32),
             np.ascontiguousarray(np.broadcast_to(holes, (samples, *holes.shape[-2:])), np.int32),
         )
@@ -156,9 +158,7 @@ def draw(policy: SpectraPolicy, seed: int, samples: NDArray[np.int64], bins: int
     n = len(samples)
 
     def uniform(operation: int, count: int) -> Floats:
-        out = np.empty((n, count), np.float32)
-        kernel.draw(seed, operation, samples, out)
-        return out
+        return random.uniforms(seed, operation, samples, (count, 1, 1))[..., 0, 0]
 
     moves = 2.0 * uniform(kernel.SHIFT, 2).astype(np.float64) - 1.0
     knots = (
@@ -174,9 +174,23 @@ def draw(policy: SpectraPolicy, seed: int, samples: NDArray[np.int64], bins: int
     )
 
 
-def amplitude(response: float) -> np.float32:
-    """By how much knots between -1/2 and 1/2 are multiplied, for a response of this root mean square."""
-    return np.float32(response / _CURVE_RMS)
+def amplitude(response: float, knots: int) -> float:
+    """By how much knots between -1/2 and 1/2 are multiplied, for a response of this root mean square.
+
+    That is over bins as wide in ln λ as each other, about their plain mean.
+    """
+    if knots < 4:
+        return 0.0
+    part = (np.arange(_POINTS) + 0.5) / _POINTS
+    basis = np.zeros((knots - 3, _POINTS, knots))
+    rest = 1.0 - part
+    third = (3.0 * (part + part**2 - part**3) + 1.0) / 6.0
+    second = (3.0 * part**3 - 6.0 * part**2 + 4.0) / 6.0
+    for i in range(knots - 3):
+        basis[i, :, i : i + 4] = np.stack([rest**3 / 6.0, second, third, part**3 / 6.0], axis=-1)
+    flat = basis.reshape(-1, knots)
+    variance = ((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean() / 12.0
+    return float(response / np.sqrt(variance))
 
 
 def _between(limits: tuple[float, ...], part: Floats) -> Doubles:
