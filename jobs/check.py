@@ -92,7 +92,7 @@ def run(
 def _conclude(request: Any, outcome: Any, say: Callable[[str], None]) -> int:
     """Say what was found, write the page, and return the exit code."""
     from astrohpc.clock import duration  # noqa: PLC0415
-    from astrohpc.quality.report import FILE, STOPPED, exit_code, table  # noqa: PLC0415
+    from astrohpc.quality.report import CANNOT, FILE, STOPPED, exit_code, table  # noqa: PLC0415
 
     if outcome.report is None:
         say("stopped as asked; the same command goes on from here")
@@ -107,7 +107,12 @@ def _conclude(request: Any, outcome: Any, say: Callable[[str], None]) -> int:
     if request.settings.page:
         for line in _page(request, outcome.report):
             say(line)
-    return exit_code(outcome.report)
+    code = exit_code(outcome.report)
+    if code == CANNOT:
+        say(
+            f"error: {request.source}: no law could be held against it; what is lacking is named above."
+        )
+    return code
 
 
 def _page(request: Any, report: Any) -> list[str]:

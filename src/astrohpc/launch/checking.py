@@ -69,6 +69,8 @@ def _order(arguments: argparse.Namespace) -> Order:
                 f"{path}: is no file; name one sweep, store or folder, or files alone, and overrides as "
                 "key=value."
             )
+    if settings.device == "auto":
+        settings = replace(settings, device="cuda" if allocation.gpus_per_node else "cpu")
     if site.scheduler == "slurm":
         ranks_memory = allocation.resources().mem_mib // allocation.tasks_per_node
         settings = replace(
@@ -88,13 +90,20 @@ def _here(order: Order, *, dry_run: bool) -> int:
         say(" ".join(order.command(sys.executable, Path("SETTINGS.json"))))
         return 0
     code = check.run(order.sources, order.settings, order.into, tell=tell)
-    if code == 0:
-        say("next: nothing has to be mended; the page shows each law")
-    if code == 3:
-        say(f"next: look at the page; {_again(order)} after what is named above was mended")
+    page = f"next: look at {_page(order)}"
+    if code in (0, 3):
+        say(page if code == 0 else f"{page}; mend what is named above, then {_again(order)}")
     if code == 75:
         say(f"next: {_again(order)}")
     return ENDS.get(code, code)
+
+
+def _page(order: Order) -> str:
+    """Where the report lies, as the request has it."""
+    from astrohpc.sweep.subject import check_request  # noqa: PLC0415
+
+    made = check_request(order.sources[0], order.settings, more=order.sources[1:], place=order.into)
+    return str(made.place / ("check.html" if order.settings.page else "check.json"))
 
 
 def _again(order: Order) -> str:

@@ -187,10 +187,10 @@ def _formula(holder: Holder, lev: str) -> Mapping[str, str]:
         parts = words.replace(":", " ").split()
         if parts and len(parts) % 2 == 0:
             return dict(zip(parts[::2], parts[1::2], strict=True))
-    words = str(axis.attrs.get("formula_terms", "")).replace(":", " ").split()
-    if not words or len(words) % 2:
+    parts = str(axis.attrs.get("formula_terms", "")).replace(":", " ").split()
+    if not parts or len(parts) % 2:
         return {}
-    terms = dict(zip(words[::2], words[1::2], strict=True))
+    terms = dict(zip(parts[::2], parts[1::2], strict=True))
     scalars = {k: v for k, v in terms.items() if k in ("p0", "ptop")}
     return {k: f"{v}_bnds" for k, v in terms.items()} | scalars
 

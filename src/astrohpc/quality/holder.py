@@ -68,7 +68,7 @@ class StoreMember:
     def __init__(self, store: Store, member: int) -> None:
         self._store, self._member = store, member
         self.time_dim = store.time_dim
-        self.refused: tuple[str, ...] = ()
+        self.refused: Sequence[str] = ()
         own = {name: one for name, one in store.arrays.items() if one.stored.kind in "iuf"}
         self.arrays: Mapping[str, Described] = {
             name: Described(
@@ -109,7 +109,7 @@ class FileMember:
         self._arrays = {array.spec.path: array for array in plan.arrays}
         self._readers = Readers(plan)
         self.time_dim = _time_dim(plan)
-        self.refused = tuple(one.sentence for one in plan.refused)
+        self.refused: Sequence[str] = tuple(one.sentence for one in plan.refused)
         self.attrs = plan.attrs
         self.arrays: Mapping[str, Described] = {
             name: Described(

@@ -11,12 +11,14 @@ from astrohpc.quality.results import Kept, MemberResult, Report
 from astrohpc.settings import build
 
 FILE = "check.json"
-CLEAN, FOUND, STOPPED = 0, 3, 75
+CLEAN, FOUND, STOPPED, CANNOT = 0, 3, 75, 78
 _SHOWN = 12  # members, faults, and what was left out, each
 
 
 def exit_code(report: Report) -> int:
-    """Of the job: 0 all within tolerance, 3 something is not, or was left out."""
+    """Of the job: 0 all within tolerance, 3 something is not or was left out, 78 nothing was judged."""
+    if not report.judged and not any(one.faults for one in report.members):
+        return CANNOT
     return CLEAN if report.clean else FOUND
 
 

@@ -20,7 +20,7 @@ class CheckSettings:
     name: str = "default"
     laws: tuple[str, ...] = ()  # by their names; none: all
     members: str = "auto"  # of files: one, folder, file, or a regular expression; auto: one a file
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: cuda in an allocation with GPUs
     memory_mib: int = 512  # a rank's
     threads: int = 0  # a rank's; 0 is one for each core that it may use
     page: bool = True
@@ -41,4 +41,5 @@ class CheckSettings:
 
     def decides(self) -> Mapping[str, object]:
         """What can make the report another one: all but the way in which it is made."""
-        return {"laws": list(self.laws), "members": self.members}
+        device = {"device": "cuda"} if self.device == "cuda" else {}  # it sums in another order
+        return {"laws": list(self.laws), "members": self.members, **device}

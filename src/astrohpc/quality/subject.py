@@ -21,6 +21,7 @@ from astrohpc.quality.holder import Described, Holder
 from astrohpc.quality.settings import BLOCK_BYTES
 from astrohpc.store.canonical import ORIGINAL, factors
 
+_OWN = "of this name the engine has its own, in other units or with another sign"
 Fields = dict[str, NDArray[Any]]
 
 
@@ -44,7 +45,7 @@ class Subject:
 
     def blocks(self) -> Iterator[tuple[int, Fields]]:
         """Samples in their order: the number of the first, and fields of as many as fit a block."""
-        each = self._sample_bytes()
+        each = self.sample_bytes
         step = max(1, BLOCK_BYTES // max(1, each))
         for begin in range(0, self.samples, step):
             end = min(begin + step, self.samples)
@@ -52,7 +53,9 @@ class Subject:
             read = self.holder.read(self.names, begin, end, cut)
             yield begin, {name: self._as_field(name, read[name]) for name in self.names}
 
-    def _sample_bytes(self) -> int:
+    @property
+    def sample_bytes(self) -> int:
+        """How much one time of all variables is."""
         total = 0
         for name in self.names:
             one = self.holder.arrays[name]
@@ -75,7 +78,7 @@ def subject_of(holder: Holder, where: str, wanted: Iterable[str]) -> Subject:
     axes = axes_of(holder, where)
     names: list[str] = []
     missing: dict[str, str] = {}
-    left_out = list(holder.refused)
+    wrong: dict[str, list[str]] = {}
     raw = any(ORIGINAL in one.attrs for one in holder.arrays.values())
     for name in wanted:
         one = holder.arrays.get(name)
@@ -86,9 +89,13 @@ def subject_of(holder: Holder, where: str, wanted: Iterable[str]) -> Subject:
         if why:
             missing[name] = f"{name} ({why})"
             if not _harmless(name, one, axes):
-                left_out.append(f"{where}: {name}: {why}.")
+                wrong.setdefault(why, []).append(name)
         else:
             names.append(name)
+    left_out = (
+        *(f"{one}." for one in holder.refused),
+        *(f"{where}: {', '.join(names)}: {why}." for why, names in wrong.items()),
+    )
     layers, upside_down = _from_space_down(axes.layers)
     layout = None
     if names:
@@ -100,7 +107,7 @@ def subject_of(holder: Holder, where: str, wanted: Iterable[str]) -> Subject:
             layout = Layout(blocks, axes.grid, layers)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
-    return Subject(where, holder, axes, layout, tuple(names), missing, tuple(left_out), upside_down)
+    return Subject(where, holder, axes, layout, tuple(names), missing, left_out, upside_down)
 
 
 def _from_space_down(layers: LayerEdges | None) -> tuple[LayerEdges | None, bool]:
@@ -114,10 +121,7 @@ def _unusable(one: Described, axes: Axes, *, raw: bool) -> str:
     """Why an array is not the canonical variable of its name; empty if it is."""
     about = VARIABLES[one.name]
     if raw and ORIGINAL not in one.attrs:
-        return (
-            "it is the engine's own, whose unit or sign is another; check the climate that the engine "
-            "hands over, or convert that"
-        )
+        return f"{_OWN}; check the climate that was harvested from it"
     unit = one.attrs.get("units")
     if unit is None and about.unit != "1":
         return f"it has no unit, and must be in {about.unit!r}; write the attribute units"
@@ -128,7 +132,7 @@ def _unusable(one: Described, axes: Axes, *, raw: bool) -> str:
     if not about.layered:
         return "" if own == flat else _other_axes(one, flat)
     if axes.layers is None:
-        return f"it lies on {own[0]}, and the laws need {axes.why_no_layers}" if own else "no axes"
+        return f"it lies on {', '.join(own) or 'no axes'}, and not on {axes.why_no_layers}"
     return "" if own == (axes.lev, *flat) else _other_axes(one, (axes.lev, *flat))
 
 

@@ -63,7 +63,7 @@ def draw(scene: Scene, mark: str) -> bytes:
 
 
 def png(figure: Any) -> bytes:
-    """A figure as PNG with a palette of its own: a third of the bytes, and the colours of a map are few anyway."""
+    """A figure as PNG, with a palette of its own: a third of the bytes, for colours are few."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415 - matplotlib's own
 

@@ -32,7 +32,7 @@ class Progress:
     def _due(self, done: int) -> float | None:
         """How much is done in a second; None where there is nothing to say yet."""
         now = self._clock.now()
-        if now - self._said < _EVERY_S or not done:
+        if now - self._said < _EVERY_S or not 0 < done < self.total:
             return None
         self._said = now
         return done / (now - self._began)
