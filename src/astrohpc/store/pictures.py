@@ -59,11 +59,11 @@ def draw(scene: Scene, mark: str) -> bytes:
     )
     if mark:
         figure.text(0.99, 0.97, mark, va="top", ha="right", fontsize=10, color="tab:red")
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Any) -> bytes:
-    """With a palette of its own: a third of the bytes, and the colours of a map are few anyway."""
+def png(figure: Any) -> bytes:
+    """A figure as PNG, with a palette of its own: a third of the bytes, for colours are few."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415 - matplotlib's own
 

@@ -1,0 +1,128 @@
+"""Sums along rows of latitude in one read of the fields: what every budget is made of.
+
+Along each row the sums of x, x·p, x² and x²·p, the extremes, and where the first value stands that is
+not finite; p is a second field, the surface pressure. All sums are double precision, in the order that
+:mod:`.lanes` states, so that every bit is the same however many threads share the work.
+
+Fields are given flat, with the distance between samples: one channel of a stack is read where it lies.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from astrohpc.kernels.lanes import row_sums
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int32]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def zonal(
+    flat: NDArray[np.floating],
+    distance: int,
+    pressure: NDArray[np.floating],
+    pressure_distance: int,
+    samples: tuple[int, int],
+    shape: tuple[int, int, int],
+    channel: int,
+    sums: Array,
+    bad: Index,
+) -> None:
+    """Rows of one variable, of the samples from ``samples[0]`` up to ``samples[1]``.
+
+    ``shape`` is levels, rows and columns, which lie closely in ``flat``, a sample every ``distance``
+    values. ``pressure`` has one level; where it is empty the sums with pressure are not a number.
+    ``sums`` is [6, sample, channel, row] for x, x·p, x², x²·p, the lowest and the highest value; ``bad``
+    [sample, channel, row] the first column that is not finite, or -1; the variable's levels go to the
+    channels from ``channel`` on. Rows with values that are not finite are summed without them.
+    """
+    levels, rows, columns = shape
+    p, found, finite = np.empty(rows * columns), np.empty(6), np.empty(columns, flat.dtype)
+    for s in range(samples[0], samples[1]):
+        _widen(pressure, s * pressure_distance, p)
+        for level in range(levels):
+            at = s * distance + level * rows * columns
+            _level(flat, at, p, finite, found, sums[:, s, channel + level], bad[s, channel + level])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def zonal_bfloat16(
+    flat: NDArray[np.uint16],
+    distance: int,
+    pressure: NDArray[np.floating],
+    pressure_distance: int,
+    samples: tuple[int, int],
+    shape: tuple[int, int, int],
+    channel: int,
+    sums: Array,
+    bad: Index,
+) -> None:
+    """As :func:`zonal`, of the bits of bfloat16; one level at a time is widened to float32."""
+    levels, rows, columns = shape
+    p, found, finite = np.empty(rows * columns), np.empty(6), np.empty(columns, np.float32)
+    bits = np.empty(rows * columns, np.uint32)
+    wide = bits.view(np.float32)
+    for s in range(samples[0], samples[1]):
+        _widen(pressure, s * pressure_distance, p)
+        for level in range(levels):
+            at = s * distance + level * rows * columns
+            for i in range(rows * columns):
+                bits[i] = np.uint32(flat[at + i]) << np.uint32(16)
+            _level(wide, 0, p, finite, found, sums[:, s, channel + level], bad[s, channel + level])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _widen(pressure: NDArray[np.floating], start: int, p: Array) -> None:
+    """Surface pressure of one sample in double precision; it stays near while levels go by."""
+    p[:] = np.nan
+    if len(pressure) > 0:
+        p[:] = pressure[start : start + len(p)]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _level(
+    flat: NDArray[np.floating],
+    at: int,
+    p: Array,
+    finite: NDArray[np.floating],
+    found: Array,
+    sums: Array,
+    bad: Index,
+) -> None:
+    """All rows of one level, which begins at ``at``."""
+    columns = len(finite)
+    for j in range(len(bad)):
+        row_sums(flat, at, p, j * columns, columns, found)
+        bad[j] = -1
+        if not np.isfinite(found[2]):
+            bad[j] = _first_bad(flat[at : at + columns])
+            if bad[j] >= 0:
+                _finite_row(flat[at : at + columns], p[j * columns :], finite, found)
+        for k in range(6):
+            sums[k, j] = found[k]
+        at += columns
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _first_bad(x: NDArray[np.floating]) -> int:
+    """The first column that is not finite; -1 where only the sum of squares left the range."""
+    for i in range(len(x)):
+        if not np.isfinite(x[i]):
+            return i
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _finite_row(
+    x: NDArray[np.floating], p: Array, finite: NDArray[np.floating], found: Array
+) -> None:
+    """Sums over the finite values of a row; where none is finite its extremes are not a number."""
+    low, high = np.inf, -np.inf
+    for i in range(len(x)):
+        finite[i] = x[i] if np.isfinite(x[i]) else 0.0
+        if np.isfinite(x[i]):
+            low, high = min(low, x[i]), max(high, x[i])
+    row_sums(finite, 0, p, 0, len(x), found)
+    found[4] = low if low <= high else np.nan
+    found[5] = high if low <= high else np.nan

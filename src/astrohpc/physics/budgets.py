@@ -1,0 +1,187 @@
+"""Budgets: the table of laws, and what they say of a batch of fields.
+
+:func:`evaluate` judges, for checks and reports; :func:`amounts` only measures, for losses, augmentation
+and corrections, differentiable where the sums are. Both take zonal sums, so fields are read once for all.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from astrohpc.errors import ConfigError
+from astrohpc.physics import laws
+from astrohpc.physics.integrals import Integrals
+from astrohpc.physics.law import Amount, Budget, Tolerance
+from astrohpc.physics.layout import Layout
+from astrohpc.physics.sums import ZonalSums
+from astrohpc.physics.worlds import Worlds
+
+Array = NDArray[np.float64]
+
+_ROUNDING = Tolerance(1e-6, "the rounding of float32 fields, summed in float64")
+_DAY_S = 86400.0
+
+_TABLE = (
+    Budget(
+        "dry_mass",
+        "dry air",
+        "kg m-2",
+        "constant",
+        ("ps",),
+        _ROUNDING,
+        laws.dry_mass,
+        engines={
+            "exoplasim": Tolerance(
+                5e-5, "ps of ExoPlaSim drifts by 1.7e-5 in a year (measured, T21, year 1)"
+            )
+        },
+    ),
+    Budget(
+        "meridional_mass_flux",
+        "mass across each latitude",
+        "m s-1",
+        "closure",
+        ("va", "ps"),
+        Tolerance(0.05, "means of v and of ps leave out how both vary together"),
+        laws.meridional_mass_flux,
+    ),
+)
+BUDGETS: Mapping[str, Budget] = {budget.name: budget for budget in _TABLE}
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """What one law says of each sample, [S] each; ``rows`` the same by latitude, [S, J], where it has.
+
+    A sample that is not ``judged`` has nothing to be held against, or lacks values.
+    """
+
+    budget: Budget
+    value: Array
+    residual: Array
+    relative: Array
+    tolerance: Tolerance
+    judged: NDArray[np.bool_]
+    passed: NDArray[np.bool_]
+    rows: Array | None = None
+
+
+def amounts(
+    sums: ZonalSums, layout: Layout, worlds: Worlds, only: Collection[str] | None = None
+) -> dict[str, Amount]:
+    """What each law measures that the layout has the variables for, or ``only`` some."""
+    _check(sums, layout, worlds)
+    integrals = Integrals(sums, layout)
+    names = [block.name for block in layout]
+    found = {}
+    for name in BUDGETS if only is None else only:
+        budget = _budget(name)
+        if budget.measure is None:
+            continue
+        if budget.applies(names):
+            found[name] = budget.measure(integrals, worlds)
+        elif only is not None:
+            lacking = [need for need in budget.needs if need not in names]
+            raise ConfigError(f"{name}: needs {', '.join(lacking)} as well; give their fields.")
+    return found
+
+
+def evaluate(
+    sums: ZonalSums,
+    layout: Layout,
+    worlds: Worlds,
+    times_s: ArrayLike | None = None,
+    *,
+    engine: str = "",
+    only: Collection[str] | None = None,
+    reference: Mapping[str, ArrayLike] | None = None,
+    tolerances: Mapping[str, Tolerance] | None = None,
+) -> tuple[Residual, ...]:
+    """Judge all laws that the layout has the variables for, or ``only`` some.
+
+    With ``times_s`` the samples are one member's, in order of time: what should be constant is held
+    against the first, and storage counts. ``reference`` gives amounts to be held against instead, by
+    name, one number a sample. ``tolerances`` replace those of the law and of the ``engine``.
+    """
+    times = None if times_s is None else _times(times_s, sums.samples)
+    reference, tolerances = reference or {}, tolerances or {}
+    integrals = Integrals(sums, layout)
+    found = []
+    for name, amount in amounts(sums, layout, worlds, only).items():
+        budget = BUDGETS[name]
+        tolerance = tolerances.get(name, budget.tolerance_of(engine))
+        value, scale = _numbers(amount.value), _numbers(amount.scale)
+        there = np.ones(sums.samples, dtype=bool)
+        if budget.kind != "bound":
+            for used in (*budget.needs, *budget.uses):
+                if used in layout:
+                    there &= integrals.whole(used)
+        residual = _residual(budget, amount, times, reference.get(name))
+        size = np.abs(scale)
+        relative = np.divide(
+            residual, size, out=np.where(residual == 0, 0.0, np.inf), where=size > 0
+        )
+        judged = there & np.isfinite(residual) & math.isfinite(tolerance.limit)
+        error = np.abs(relative if tolerance.relative else residual)
+        rows = None if amount.rows is None else _numbers(amount.rows)
+        passed = judged & (error <= tolerance.limit)
+        found.append(Residual(budget, value, residual, relative, tolerance, judged, passed, rows))
+    return tuple(found)
+
+
+def _residual(
+    budget: Budget, amount: Amount, times: Array | None, reference: ArrayLike | None
+) -> Array:
+    value = _numbers(amount.value)
+    nothing: Array = np.full_like(value, np.nan)
+    if amount.open:
+        return nothing
+    if reference is not None:
+        return value - np.broadcast_to(np.asarray(reference, np.float64), value.shape)
+    if budget.kind == "total" or (budget.kind == "constant" and times is None):
+        return nothing
+    if budget.kind == "constant":
+        return value - value[0]
+    if budget.kind == "change" and amount.stored is not None and times is not None:
+        return np.gradient(_numbers(amount.stored), times) - value if len(times) > 1 else -value
+    return -value if budget.kind == "change" else value
+
+
+def _numbers(values: Any) -> Array:
+    """As numpy has them."""
+    return np.asarray(
+        values if isinstance(values, np.ndarray) else values.detach().cpu(), np.float64
+    )
+
+
+def _times(times_s: ArrayLike, samples: int) -> Array:
+    times = np.asarray(times_s, dtype=np.float64)
+    if times.shape != (samples,) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise ConfigError(
+            f"times_s: must be {samples} numbers that only rise, one a sample; "
+            "judge one member at a time, in order."
+        )
+    return times
+
+
+def _check(sums: ZonalSums, layout: Layout, worlds: Worlds) -> None:
+    wanted = (sums.samples, layout.channels, layout.grid.shape[0])
+    if tuple(sums.x.shape) != wanted:
+        raise ConfigError(
+            f"sums: have shape {tuple(sums.x.shape)} where the layout's is {wanted}; "
+            "use the layout that they were made with."
+        )
+    if len(worlds) != sums.samples:
+        raise ConfigError(
+            f"worlds: are {len(worlds)} for {sums.samples} samples; give one a sample."
+        )
+
+
+def _budget(name: str) -> Budget:
+    if name not in BUDGETS:
+        raise ConfigError(f"{name}: is no budget; ask for some of {', '.join(BUDGETS)}.")
+    return BUDGETS[name]

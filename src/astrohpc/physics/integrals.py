@@ -1,0 +1,90 @@
+"""Means over the sphere from zonal sums, by exact quadrature: area means and mass integrals.
+
+Written once for numpy's arrays and torch's tensors; what is differentiable stays so.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.errors import ConfigError
+from astrohpc.physics.layout import Layout
+from astrohpc.physics.sums import ZonalSums
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Integrals:
+    """Integrals of one batch, one number a sample [S] or a row of latitude [S, J]."""
+
+    sums: ZonalSums
+    layout: Layout
+
+    def area_mean(self, name: str) -> Any:
+        """Mean over the sphere of a field without levels, [S]."""
+        return self.over_rows(self._flat(self.sums.x, name))
+
+    def weighted_by_pressure(self, name: str) -> Any:
+        """Mean over the sphere of a field without levels times surface pressure, in Pa, [S]."""
+        return self.over_rows(self._flat(self.sums.xp, name))
+
+    def mass(self, name: str, *, squared: bool = False) -> Any:
+        """Mean over the sphere of the column's integral of x (or x²) dp, in Pa, [S]."""
+        return self.over_rows(self.mass_by_row(name, squared=squared))
+
+    def mass_by_row(self, name: str, *, squared: bool = False) -> Any:
+        """Sum over a row of the column's integral of x (or x²) dp, in Pa, [S, J]."""
+        block = self.layout.block(name)
+        if not block.levels:
+            raise ConfigError(f"{name}: has no levels to integrate over; give it on layers.")
+        if "ps" not in self.layout:
+            raise ConfigError(f"ps: the mass of layers needs the surface pressure next to {name}.")
+        channels = self.layout.slice(name)
+        sums = self.sums
+        plain, with_p = (sums.xx, sums.xxp) if squared else (sums.x, sums.xp)
+        plain, with_p = plain[:, channels], with_p[:, channels]
+        da, db = (like(plain, part)[:, None] for part in (self.layout.da_pa, self.layout.db))
+        return (da * plain + db * with_p).sum(1)
+
+    def over_rows(self, row_sums: Any) -> Any:
+        """Mean over the sphere of sums along rows, [S, J] to [S]."""
+        return (row_sums * like(row_sums, self.layout.share)).sum(-1)
+
+    def extremes(self, name: str) -> tuple[Any, Any]:
+        """The lowest and the highest value of a variable, [S] each."""
+        channels = self.layout.slice(name)
+        low, high = self.sums.low[:, channels], self.sums.high[:, channels]
+        if isinstance(low, np.ndarray):
+            return np.fmin.reduce(low, (1, 2)), np.fmax.reduce(high, (1, 2))
+        return low.amin((1, 2)), high.amax((1, 2))
+
+    def whole(self, name: str) -> NDArray[np.bool_]:
+        """Which samples have every value of a variable, [S]."""
+        bad = np.asarray(self.sums.bad[:, self.layout.slice(name)])
+        found: NDArray[np.bool_] = (bad < 0).all(axis=(1, 2))
+        return found
+
+    def _flat(self, sums: Any, name: str) -> Any:
+        if self.layout.block(name).levels:
+            raise ConfigError(f"{name}: has levels where a field without is needed.")
+        return sums[:, self.layout.slice(name).start]
+
+
+def like(sums: Any, values: Any) -> Any:
+    """Numbers of numpy as the sums are: numpy's, or a tensor beside them."""
+    return values if isinstance(sums, np.ndarray) else sums.new_tensor(np.asarray(values))
+
+
+def larger(one: Any, other: Any) -> Any:
+    """The larger of two numbers, place by place."""
+    return np.maximum(one, other) if isinstance(one, np.ndarray) else one.maximum(other)
+
+
+def at(rows: Any, index: Any) -> Any:
+    """Of each sample the row that ``index`` [S, 1] names."""
+    if isinstance(rows, np.ndarray):
+        return np.take_along_axis(rows, index, -1)[:, 0]
+    return rows.gather(-1, index)[:, 0]

@@ -1,0 +1,249 @@
+"""Zonal sums: what one read of the fields leaves of them, and all that budgets are made of.
+
+Layers are ``da + db · ps`` thick, so every mass-weighted integral is linear in the sums of x and of
+x · ps; energy and its kind need x² and x² · ps. Sums are double precision in one fixed order
+(:mod:`astrohpc.kernels.zonal`), the same bits for any number of threads.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.errors import ConfigError
+from astrohpc.kernels.zonal import zonal, zonal_bfloat16
+from astrohpc.physics.layout import Block, Layout
+
+Array = NDArray[np.float64]
+Missing = Literal["error", "skip"]
+
+_PARTS_A_THREAD = 4  # so that threads end together
+_MOST_VALUES = 1 << 31
+
+
+@dataclass(frozen=True, eq=False)
+class ZonalSums:
+    """Sums along each row of latitude, ``[S, n, J]`` each, n counting the channels of a layout.
+
+    ``bad`` is the first column of a row that is missing (NaN), or -1; such a row's sums are of what is
+    there. Arrays are numpy's, or torch's where :func:`zonal_sums_torch` made them.
+    """
+
+    x: Any
+    xp: Any
+    xx: Any
+    xxp: Any
+    low: Any
+    high: Any
+    bad: Any
+
+    @property
+    def samples(self) -> int:
+        """How many samples were summed."""
+        return int(self.x.shape[0])
+
+
+def zonal_sums(
+    fields: Mapping[str, Any],
+    layout: Layout,
+    *,
+    threads: int | None = None,
+    missing: Missing = "error",
+) -> ZonalSums:
+    """Sum the layout's variables in one read, as many threads at once as the processor has cores.
+
+    Fields are arrays or CPU tensors of float32, float64 or (tensors) bfloat16, read where they lie: also
+    as views of a stack. A value that is not finite is an error that says where it is; with
+    ``missing="skip"`` NaN is a missing value, which counts for nothing and is marked in ``bad``, so that
+    budgets of that variable do not judge that sample. Infinity is an error in any case.
+    """
+    rows, columns = layout.grid.shape
+    flats = {block.name: _flat(block, fields, layout) for block in layout}
+    samples = {name: flat.samples for name, flat in flats.items()}
+    count = next(iter(samples.values()))
+    if len(set(samples.values())) != 1 or count == 0:
+        raise ConfigError(
+            f"fields: have {samples} samples; give the same number of each variable, at least one."
+        )
+    sums = np.empty((6, count, layout.channels, rows))
+    bad = np.empty((count, layout.channels, rows), dtype=np.int32)
+    weight = _widened(flats["ps"]) if "ps" in flats else _NOTHING
+    threads = threads or len(os.sched_getaffinity(0))
+    cuts = np.linspace(0, count, min(count, _PARTS_A_THREAD * threads) + 1).astype(int).tolist()
+
+    def part(block: Block, first: int, last: int) -> None:
+        flat, channels = flats[block.name], layout.slice(block.name)
+        kernel = zonal_bfloat16 if flat.bfloat16 else zonal
+        kernel(
+            flat.values,
+            flat.distance,
+            weight.values,
+            weight.distance,
+            (first, last),
+            (block.channels, rows, columns),
+            channels.start,
+            sums,
+            bad,
+        )
+
+    tasks = [
+        (block, first, last)
+        for first, last in zip(cuts[:-1], cuts[1:], strict=True)
+        for block in layout
+    ]
+    _share_out(part, tasks, threads)
+    _check_finite(fields, layout, bad, missing)
+    return ZonalSums(*sums, bad)
+
+
+def _share_out(
+    part: Callable[..., None], tasks: list[tuple[Block, int, int]], threads: int
+) -> None:
+    if threads == 1:
+        for task in tasks:
+            part(*task)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(part, *task) for task in tasks]:
+            done.result()
+
+
+# ----------------------------------------------------------------------------- fields as they lie
+@dataclass(frozen=True)
+class _Flat:
+    """A field's values in a row, a sample every ``distance`` of them."""
+
+    values: NDArray[Any]
+    distance: int
+    samples: int
+    bfloat16: bool
+
+
+_NOTHING = _Flat(np.frombuffer(b"", np.float32), 0, 0, False)
+
+
+def _flat(block: Block, fields: Mapping[str, Any], layout: Layout) -> _Flat:
+    """The memory of a field without a copy, as long as each sample lies closely."""
+    if block.name not in fields:
+        raise ConfigError(f"{block.name}: the layout has it, the fields have not; give it.")
+    values, bfloat16 = _as_numpy(block.name, fields[block.name])
+    levels = (block.levels,) if block.levels else ()
+    wanted = (*levels, *layout.grid.shape)
+    if values.shape[1:] != wanted or values.ndim != len(wanted) + 1:
+        raise ConfigError(
+            f"{block.name}: has shape {values.shape} where (sample, {'level, ' if levels else ''}lat, "
+            f"lon) must end in {wanted}; give it on the layout's grid and layers."
+        )
+    if values.size >= _MOST_VALUES:
+        raise ConfigError(
+            f"{block.name}: {values.size} values are more than one call sums; "
+            "give fewer samples at a time."
+        )
+    size = int(np.prod(wanted))
+    if values.shape[0] == 0:
+        return _Flat(values.reshape(-1), size, 0, bfloat16)
+    close = values[:1].flags.c_contiguous
+    step, rest = divmod(values.strides[0], values.itemsize)
+    if not close or rest or step < size:
+        values = np.ascontiguousarray(values)
+        step = size
+    span = (values.shape[0] - 1) * step + size
+    row = np.lib.stride_tricks.as_strided(values, (span,), (values.itemsize,), writeable=False)
+    return _Flat(row, step, values.shape[0], bfloat16)
+
+
+def _as_numpy(name: str, values: Any) -> tuple[NDArray[Any], bool]:
+    """An array, or a tensor's memory as one; whether it holds the bits of bfloat16."""
+    bfloat16 = False
+    if not isinstance(values, np.ndarray):
+        import torch  # noqa: PLC0415 - only who has tensors has torch
+
+        if not isinstance(values, torch.Tensor):
+            raise ConfigError(f"{name}: is a {type(values).__name__}; give an array or a tensor.")
+        if values.device.type != "cpu":
+            raise ConfigError(
+                f"{name}: lies on {values.device}; sum it there with zonal_sums_torch, or bring it "
+                "to the CPU."
+            )
+        values = values.detach()
+        bfloat16 = values.dtype == torch.bfloat16
+        values = (values.view(torch.uint16) if bfloat16 else values).numpy()
+    if not bfloat16 and (values.dtype not in (np.float32, np.float64) or not values.dtype.isnative):
+        raise ConfigError(
+            f"{name}: holds {values.dtype}; give float32, float64 or, in tensors, bfloat16."
+        )
+    return values, bfloat16
+
+
+def _widened(pressure: _Flat) -> _Flat:
+    """Surface pressure as the kernel reads it next to each variable."""
+    if not pressure.bfloat16:
+        return pressure
+    wide = (pressure.values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    wide.flags.writeable = False
+    return _Flat(wide, pressure.distance, pressure.samples, False)
+
+
+# ----------------------------------------------------------------------------- what is not finite
+def _check_finite(
+    fields: Mapping[str, Any], layout: Layout, bad: NDArray[np.int32], missing: Missing
+) -> None:
+    """Name the first value that may not be there."""
+    if missing not in ("error", "skip"):
+        raise ConfigError(f"missing: {missing!r} is neither 'error' nor 'skip'; write one of them.")
+    for block in layout:
+        found = bad[:, layout.slice(block.name)]
+        for s, level, j in np.argwhere(found >= 0).tolist():
+            place = (s, level, j) if block.levels else (s, j)
+            row = np.asarray(_as_float(fields[block.name][place]))
+            i = int(found[s, level, j])
+            if missing == "skip":
+                infinite = np.flatnonzero(np.isinf(row))
+                if not len(infinite):
+                    continue
+                i = int(infinite[0])
+            at = f"sample {s}, {f'level {level}, ' if block.levels else ''}latitude {j}, longitude {i}"
+            remedy = (
+                "mend the field"
+                if np.isinf(row[i])
+                else "mend the field, or ask for missing='skip' if it is a missing value"
+            )
+            raise ConfigError(f"{block.name}: is {row[i]:g} at {at} (from 0); {remedy}.")
+
+
+def _as_float(row: Any) -> Any:
+    return row if isinstance(row, np.ndarray) else row.detach().double().numpy()
+
+
+# ----------------------------------------------------------------------------- differentiable
+def zonal_sums_torch(fields: Mapping[str, Any], layout: Layout) -> ZonalSums:
+    """The same sums as :func:`zonal_sums`, in torch operations that have a gradient, on any device.
+
+    Float64 sums; values that are not finite are not looked for, but make the sums so.
+    """
+    import torch  # noqa: PLC0415 - only who trains has torch
+
+    parts: list[list[Any]] = [[] for _ in range(6)]
+    pressure = fields["ps"].double() if "ps" in layout else None
+    for block in layout:
+        values = fields[block.name].double()
+        values = values if block.levels else values[:, None]
+        p = torch.full_like(values, torch.nan) if pressure is None else pressure[:, None]
+        with_p = values * p
+        ends = values.detach()
+        made = (
+            values.sum(-1),
+            with_p.sum(-1),
+            (values * values).sum(-1),
+            (values * with_p).sum(-1),
+            ends.amin(-1),
+            ends.amax(-1),
+        )
+        for part, one in zip(parts, made, strict=True):
+            part.append(one)
+    joined = [torch.cat(part, dim=1) for part in parts]
+    return ZonalSums(*joined, torch.full_like(joined[0].detach(), -1, dtype=torch.int32))
