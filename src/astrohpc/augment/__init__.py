@@ -1,1 +1,1 @@
-"""Augmentation: what may be done to a climate or a spectrum so that it is another one, and what it keeps."""
+"""Augmentation of training batches: transformations that say what they keep, and keep it."""
