@@ -98,6 +98,12 @@ def _check(arguments: argparse.Namespace, _clock: Clock) -> int:
     return checking.run(arguments)
 
 
+def _augment(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import gallery  # noqa: PLC0415
+
+    return gallery.run(arguments)
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> int:
     show.status(_existing(arguments, clock), as_json=arguments.json, show_members=arguments.members)
     return 0
@@ -154,6 +160,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "convert": _convert,
     "verify": _convert,
     "check": _check,
+    "augment": _augment,
     "status": _status,
     "watch": _watch,
     "retry": _retry,

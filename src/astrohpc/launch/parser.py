@@ -56,6 +56,19 @@ Exit codes: 0 all that was judged is within tolerance, 3 something is not or was
 """
 
 
+GALLERY = """\
+Overrides are hydra's: source=store.zarr, spectrum=star.csv, seed=7, spectra.resolution=[100,100].
+
+  augment source=climate.nc             each transformation of its first member, before and after
+  augment spectrum=star.csv             of a spectrum: text with units in its heading, ECSV, FITS, NetCDF
+  augment                               of a synthetic spectrum alone
+
+The page is gallery/gallery.html, or target=FOLDER, with each picture beside it.
+
+Exit codes: 0 all that was declared was kept, 3 something was not and is named, 2 it cannot be done.
+"""
+
+
 def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is easier to read whole
     """Build the parser of all verbs."""
     main = argparse.ArgumentParser(
@@ -197,6 +210,24 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
     sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
     sub.add_argument(
         "--explain", action="store_true", help="say which laws would be checked, and stop"
+    )
+
+    sub = verb(
+        "augment",
+        "Show each augmentation on a real field and spectrum, before and after, with what it kept.",
+        GALLERY,
+    )
+    sub.add_argument("words", nargs="*", metavar="OVERRIDE", help="key=value")
+    sub.add_argument(
+        "--config-dir",
+        default=os.environ.get("ASTROHPC_CONFIGS"),
+        help="a folder with groups of your own",
+    )
+    sub.add_argument(
+        "--docs",
+        type=Path,
+        metavar="FOLDER",
+        help="write gallery.md and small pictures there instead",
     )
 
     sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")

@@ -82,7 +82,7 @@ def _short(text: str, most: int) -> str:
 def _field(axis: Any, panel: Field) -> Any:
     """Colours on two axes; hatched where there is nothing."""
     x, y = _edges(panel.x, northward=False), _edges(panel.y, northward=True)
-    low, high, colours = _range(panel.values)
+    low, high, colours = _range(panel.values if panel.limits is None else np.array(panel.limits))
     axis.patch.set(facecolor="0.9", hatch="////", edgecolor="0.6")
     mesh = axis.pcolormesh(
         x, y, np.ma.masked_invalid(panel.values), cmap=colours, vmin=low, vmax=high, rasterized=True
