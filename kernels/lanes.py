@@ -25,8 +25,7 @@ _WIDE = ir.VectorType(_DOUBLE, LANES)
 _INDEX = ir.IntType(32)
 
 
-@intrinsic
-def row_sums(
+def _row_sums(
     _typing: Any, x: Any, x_at: Any, p: Any, p_at: Any, columns: Any, out: Any
 ) -> tuple[Any, Any]:
     """Write the sums of x, x·p, x², x²·p, the lowest and the highest x of one row to ``out`` (6).
@@ -50,6 +49,9 @@ def row_sums(
 
     position = types.intp
     return types.void(x, position, p, position, position, out), generate
+
+
+row_sums: Any = intrinsic(_row_sums)
 
 
 def _reduce(builder: Any, one: Any, row: Any, weight: Any, columns: Any, out: Any) -> None:

@@ -1,4 +1,4 @@
-"""Budgets: the table of laws, and what they say of a batch of fields.
+"""What the laws of :data:`BUDGETS` say of a batch of fields.
 
 :func:`evaluate` judges, for checks and reports; :func:`amounts` only measures, for losses, augmentation
 and corrections, differentiable where the sums are. Both take zonal sums, so fields are read once for all.
@@ -13,44 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.physics import laws
+from astrohpc.physics import columns
 from astrohpc.physics.integrals import Integrals
 from astrohpc.physics.law import Amount, Budget, Tolerance
+from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.sums import ZonalSums
 from astrohpc.physics.worlds import Worlds
 
 Array = NDArray[np.float64]
-
-_ROUNDING = Tolerance(1e-6, "the rounding of float32 fields, summed in float64")
-_DAY_S = 86400.0
-
-_TABLE = (
-    Budget(
-        "dry_mass",
-        "dry air",
-        "kg m-2",
-        "constant",
-        ("ps",),
-        _ROUNDING,
-        laws.dry_mass,
-        engines={
-            "exoplasim": Tolerance(
-                5e-5, "ps of ExoPlaSim drifts by 1.7e-5 in a year (measured, T21, year 1)"
-            )
-        },
-    ),
-    Budget(
-        "meridional_mass_flux",
-        "mass across each latitude",
-        "m s-1",
-        "closure",
-        ("va", "ps"),
-        Tolerance(0.05, "means of v and of ps leave out how both vary together"),
-        laws.meridional_mass_flux,
-    ),
-)
-BUDGETS: Mapping[str, Budget] = {budget.name: budget for budget in _TABLE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +75,8 @@ def evaluate(
     """Judge all laws that the layout has the variables for, or ``only`` some.
 
     With ``times_s`` the samples are one member's, in order of time: what should be constant is held
-    against the first, and storage counts. ``reference`` gives amounts to be held against instead, by
+    against the first, and growth counts (of three times or more, all but the first and last are judged
+    where there is any). ``reference`` gives amounts to be held against instead, by
     name, one number a sample. ``tolerances`` replace those of the law and of the ``engine``.
     """
     times = None if times_s is None else _times(times_s, sums.samples)
@@ -113,24 +85,61 @@ def evaluate(
     found = []
     for name, amount in amounts(sums, layout, worlds, only).items():
         budget = BUDGETS[name]
-        tolerance = tolerances.get(name, budget.tolerance_of(engine))
-        value, scale = _numbers(amount.value), _numbers(amount.scale)
         there = np.ones(sums.samples, dtype=bool)
         if budget.kind != "bound":
             for used in (*budget.needs, *budget.uses):
                 if used in layout:
                     there &= integrals.whole(used)
         residual = _residual(budget, amount, times, reference.get(name))
-        size = np.abs(scale)
-        relative = np.divide(
-            residual, size, out=np.where(residual == 0, 0.0, np.inf), where=size > 0
-        )
-        judged = there & np.isfinite(residual) & math.isfinite(tolerance.limit)
-        error = np.abs(relative if tolerance.relative else residual)
-        rows = None if amount.rows is None else _numbers(amount.rows)
-        passed = judged & (error <= tolerance.limit)
-        found.append(Residual(budget, value, residual, relative, tolerance, judged, passed, rows))
+        tolerance = tolerances.get(name, budget.tolerance_of(engine))
+        found.append(_judge(budget, amount, residual, tolerance, there))
     return tuple(found)
+
+
+def evaluate_columns(
+    fields: Mapping[str, Any],
+    layout: Layout,
+    worlds: Worlds,
+    only: Collection[str] = ("hydrostatic",),
+    *,
+    engine: str = "",
+    tolerances: Mapping[str, Tolerance] | None = None,
+) -> tuple[Residual, ...]:
+    """Judge what needs the fields themselves: hydrostatic balance, and saturation where asked for.
+
+    Laws whose variables are not there are left out. A sample with missing values is not judged.
+    """
+    found = []
+    for name in only:
+        budget = _budget(name)
+        if name not in _COLUMNS:
+            raise ConfigError(f"{name}: is judged by zonal sums; pass it to evaluate.")
+        if not budget.applies([block.name for block in layout]):
+            continue
+        amount = _COLUMNS[name](fields, layout, worlds)
+        tolerance = (tolerances or {}).get(name, budget.tolerance_of(engine))
+        there = np.isfinite(amount.value)
+        found.append(_judge(budget, amount, amount.value, tolerance, there))
+    return tuple(found)
+
+
+_COLUMNS = {"hydrostatic": columns.hydrostatic, "saturation": columns.saturation}
+
+
+def _judge(
+    budget: Budget,
+    amount: Amount,
+    residual: Array,
+    tolerance: Tolerance,
+    there: NDArray[np.bool_],
+) -> Residual:
+    value, size = _numbers(amount.value), np.abs(_numbers(amount.scale))
+    relative = np.where(residual == 0, 0.0, np.copysign(np.inf, residual))
+    np.divide(residual, size, out=relative, where=size > 0)
+    judged = there & np.isfinite(residual) & math.isfinite(tolerance.limit)
+    passed = judged & (np.abs(relative if tolerance.relative else residual) <= tolerance.limit)
+    rows = None if amount.rows is None else _numbers(amount.rows)
+    return Residual(budget, value, residual, relative, tolerance, judged, passed, rows)
 
 
 def _residual(
@@ -141,14 +150,27 @@ def _residual(
     if amount.open:
         return nothing
     if reference is not None:
-        return value - np.broadcast_to(np.asarray(reference, np.float64), value.shape)
+        return np.asarray(value - np.broadcast_to(np.asarray(reference), value.shape))
     if budget.kind == "total" or (budget.kind == "constant" and times is None):
         return nothing
     if budget.kind == "constant":
-        return value - value[0]
-    if budget.kind == "change" and amount.stored is not None and times is not None:
-        return np.gradient(_numbers(amount.stored), times) - value if len(times) > 1 else -value
-    return -value if budget.kind == "change" else value
+        return np.asarray(value - value[0])
+    if budget.kind == "change":
+        return _growth(amount.stored, times, value) - value
+    return value
+
+
+def _growth(stored: Any, times: Array | None, like: Array) -> Array:
+    """How fast an amount grows at each time, from its neighbours; at the first and last nobody knows.
+
+    Nothing where there are no three times, or no amount.
+    """
+    growth = np.zeros_like(like)
+    if stored is not None and times is not None and len(times) > 2:
+        amount = _numbers(stored)
+        growth[[0, -1]] = np.nan
+        growth[1:-1] = (amount[2:] - amount[:-2]) / (times[2:] - times[:-2])
+    return growth
 
 
 def _numbers(values: Any) -> Array:

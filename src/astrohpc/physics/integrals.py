@@ -64,8 +64,7 @@ class Integrals:
     def whole(self, name: str) -> NDArray[np.bool_]:
         """Which samples have every value of a variable, [S]."""
         bad = np.asarray(self.sums.bad[:, self.layout.slice(name)])
-        found: NDArray[np.bool_] = (bad < 0).all(axis=(1, 2))
-        return found
+        return np.asarray((bad < 0).all(axis=(1, 2)))
 
     def _flat(self, sums: Any, name: str) -> Any:
         if self.layout.block(name).levels:

@@ -16,6 +16,7 @@ from astrohpc.physics.worlds import Worlds
 
 # ----------------------------------------------------------------------------- mass
 def dry_mass(i: Integrals, w: Worlds) -> Amount:
+    """The air's mass, by its surface pressure."""
     mass = i.area_mean("ps") / like(i.sums.x, w.gravity_ms2)
     return Amount(mass, mass)
 
@@ -28,16 +29,19 @@ def _vapour(i: Integrals, w: Worlds) -> Any:
 
 
 def column_water(i: Integrals, w: Worlds) -> Amount:
+    """Vapour as the integral of humidity."""
     water = i.mass("hus") / like(i.sums.x, w.gravity_ms2)
     return Amount(water, water)
 
 
 def total_mass(i: Integrals, w: Worlds) -> Amount:
+    """Dry air and vapour."""
     mass = dry_mass(i, w).value + i.mass("hus") / like(i.sums.x, w.gravity_ms2)
     return Amount(mass, mass)
 
 
 def water(i: Integrals, w: Worlds) -> Amount:
+    """Evaporation less precipitation, which is what vapour grows by."""
     rain = i.area_mean("pr")
     known = "prw" in i.layout or ("hus" in i.layout and "ps" in i.layout)
     stored = _vapour(i, w) if known else None
@@ -45,12 +49,14 @@ def water(i: Integrals, w: Worlds) -> Amount:
 
 
 def water_column(i: Integrals, w: Worlds) -> Amount:
+    """The model's own column of vapour, less the integral of humidity."""
     own = i.area_mean("prw")
     return Amount(own - i.mass("hus") / like(i.sums.x, w.gravity_ms2), own)
 
 
 # ----------------------------------------------------------------------------- energy
 def enthalpy(i: Integrals, w: Worlds) -> Amount:
+    """c_p T of all air, with the heat capacity of dry air."""
     heat = i.mass("ta") * like(i.sums.x, w.heat_capacity_jkgk / w.gravity_ms2)
     return Amount(heat, heat)
 
@@ -69,12 +75,14 @@ def total_energy(i: Integrals, w: Worlds) -> Amount:
 
 
 def moist_static_energy(i: Integrals, w: Worlds) -> Amount:
+    """c_p T + g z + L q of all air."""
     heat = enthalpy(i, w).value
     latent = HEAT_OF_EVAPORATION * i.mass("hus") / like(i.sums.x, w.gravity_ms2)
     return Amount(heat + latent + i.mass("zg"), heat)
 
 
 def toa_energy(i: Integrals, w: Worlds) -> Amount:
+    """What the planet takes in and does not send out."""
     del w
     light = i.area_mean("rsdt")
     return Amount(light - i.area_mean("rsut") - i.area_mean("rlut"), light)
@@ -98,6 +106,7 @@ def surface_energy(i: Integrals, w: Worlds) -> Amount:
 
 
 def atmosphere_energy(i: Integrals, w: Worlds) -> Amount:
+    """What enters at the top and not the ground, which the air's energy grows by."""
     top = toa_energy(i, w)
     known = all(name in i.layout for name in ("ta", "hus", "ps"))
     stored = total_energy(i, w).value if known else None
@@ -113,14 +122,12 @@ def _depth_by_row(i: Integrals) -> Any:
 
 
 def meridional_mass_flux(i: Integrals, w: Worlds) -> Amount:
-    """The mean northward wind of all air of a row, at the row where it is largest against the rms."""
+    """The mean northward wind of a row's air, where it is largest; relative to the rms of all air."""
     del w
-    flux, depth = i.mass_by_row("va"), _depth_by_row(i)
-    speed = (i.mass_by_row("va", squared=True) / depth) ** 0.5
-    mean = flux / depth
-    share = abs(mean) / (speed + (speed == 0))
-    worst = share.argmax(-1)[:, None]
-    return Amount(at(mean, worst), at(speed, worst), rows=mean)
+    depth = _depth_by_row(i)
+    rms = (i.mass("va", squared=True) / i.over_rows(depth)) ** 0.5
+    mean = i.mass_by_row("va") / depth
+    return Amount(at(mean, abs(mean).argmax(-1)[:, None]), rms, rows=mean)
 
 
 def angular_momentum(i: Integrals, w: Worlds) -> Amount:
@@ -136,7 +143,7 @@ def angular_momentum(i: Integrals, w: Worlds) -> Amount:
 
 # ----------------------------------------------------------------------------- what is possible
 def within(names: tuple[str, ...], low: float, high: float) -> Measure:
-    """How far values lie outside; relative to the largest, or to the span where both ends are given."""
+    """How far the worst value lies outside; relative to what is furthest from nought."""
 
     def measure(i: Integrals, w: Worlds) -> Amount:
         del w
@@ -152,6 +159,6 @@ def within(names: tuple[str, ...], low: float, high: float) -> Measure:
             furthest = larger(abs(lowest), abs(highest))
             over = outside if over is None else larger(over, outside)
             size = furthest if size is None else larger(size, furthest)
-        return Amount(over, 0.0 * size + (high - low) if math.isfinite(high) else size)
+        return Amount(over, size)
 
     return measure

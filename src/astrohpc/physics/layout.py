@@ -30,8 +30,9 @@ _ROLE_OF: Mapping[str, Role] = {
 # Of the canonical variables, those that are never negative; the rest are fluxes of either sign and
 # components.
 POSITIVE = frozenset(
-    "ts rsdt rsut rlut tas ps pr rsds rsus rlds rlus clt prw prsn siconc ice surface_albedo "
-    "planetary_albedo sftlf ta hus cl clw cli".split()
+    {"ts", "tas", "ta", "ps", "hus", "prw", "clw", "cli", "pr", "prsn"}
+    | {"rsdt", "rsut", "rlut", "rsds", "rsus", "rlds", "rlus"}
+    | {"clt", "cl", "siconc", "ice", "sftlf", "surface_albedo", "planetary_albedo"}
 )
 
 

@@ -5,8 +5,10 @@ x · ps; energy and its kind need x² and x² · ps. Sums are double precision i
 (:mod:`astrohpc.kernels.zonal`), the same bits for any number of threads.
 """
 
+import dataclasses
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,6 +47,12 @@ class ZonalSums:
     def samples(self) -> int:
         """How many samples were summed."""
         return int(self.x.shape[0])
+
+    @classmethod
+    def joined(cls, parts: Sequence["ZonalSums"]) -> "ZonalSums":
+        """The sums of batches that were read one after the other."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def zonal_sums(
@@ -90,14 +98,10 @@ def zonal_sums(
             bad,
         )
 
-    tasks = [
-        (block, first, last)
-        for first, last in zip(cuts[:-1], cuts[1:], strict=True)
-        for block in layout
-    ]
+    tasks = [(block, first, last) for first, last in itertools.pairwise(cuts) for block in layout]
     _share_out(part, tasks, threads)
     _check_finite(fields, layout, bad, missing)
-    return ZonalSums(*sums, bad)
+    return ZonalSums(sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], bad)
 
 
 def _share_out(
@@ -245,5 +249,5 @@ def zonal_sums_torch(fields: Mapping[str, Any], layout: Layout) -> ZonalSums:
         )
         for part, one in zip(parts, made, strict=True):
             part.append(one)
-    joined = [torch.cat(part, dim=1) for part in parts]
-    return ZonalSums(*joined, torch.full_like(joined[0].detach(), -1, dtype=torch.int32))
+    x, xp, xx, xxp, low, high = (torch.cat(part, dim=1) for part in parts)
+    return ZonalSums(x, xp, xx, xxp, low, high, torch.full_like(low, -1, dtype=torch.int32))

@@ -1,14 +1,17 @@
 """One member held against the laws: blocks, sums, residuals, and what is kept of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.physics.budgets import BUDGETS, Residual
-from astrohpc.physics.law import Budget, Tolerance
+from astrohpc.physics.budgets import Residual
+from astrohpc.physics.law import Budget
+from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.sums import ZonalSums, zonal_sums, zonal_sums_torch
 from astrohpc.quality.faults import Faults
@@ -19,6 +22,9 @@ from astrohpc.quality.stream import Stream
 from astrohpc.quality.subject import Fields, Subject, subject_of
 from astrohpc.settings import suggest
 
+ON_REQUEST = (
+    "saturation",
+)  # a mean over a month may lie above the saturation of its mean temperature
 _FEW = 2  # samples that say something of change
 
 
@@ -28,6 +34,13 @@ def laws_of(names: Sequence[str]) -> tuple[Budget, ...]:
         if name not in BUDGETS:
             raise ConfigError(f"laws: there is no {name!r}{suggest(name, BUDGETS)}")
     return tuple(law for law in BUDGETS.values() if not names or law.name in names)
+
+
+def statement(law: Budget) -> str:
+    """What a report depends on of a law that may be stated anew."""
+    engines = sorted((name, one.limit, one.relative) for name, one in law.engines.items())
+    own = (law.tolerance.limit, law.tolerance.relative)
+    return f"{law.name} {law.kind} {law.needs} {law.uses} {own} {engines}"
 
 
 def wanted(laws: Iterable[Budget]) -> tuple[str, ...]:
@@ -87,12 +100,13 @@ class Check:
     ) -> MemberResult | None:
         faults = Faults(subject.where)
         tallies: dict[str, Tally] = {}
-        possible = [law.name for law in laws if law.measure and law.applies(subject.names)]
+        possible = [law.name for law in self._asked(laws) if law.applies(subject.names)]
         if subject.layout is not None and possible:
             stream = Stream(
                 subject.layout,
                 subject.holder.attrs,
                 possible,
+                subject.samples,
                 subject.axes.times_s,
                 str(subject.holder.attrs.get("engine", "")),
             )
@@ -102,20 +116,32 @@ class Check:
                 sums = self._sums(fields, subject.layout, faults, begin)
                 end = begin + sums.samples
                 first, found = stream.add(sums, last=end == subject.samples)
-                for one in found:
-                    tally = tallies.setdefault(
-                        one.budget.name, Tally(one.budget.name, subject.samples, self._points)
-                    )
-                    tally.add(first, one)
+                for start, residuals in (
+                    (first, found),
+                    (begin, stream.columns(fields)),
+                ):
+                    for one in residuals:
+                        if not np.isfinite(one.value).any():
+                            continue
+                        law = one.budget.name
+                        if law not in tallies:
+                            tallies[law] = Tally(law, subject.samples, self._points)
+                        tallies[law].add(start, one)
                 far(end / subject.samples)
         return MemberResult(
             self._name,
             subject.samples,
-            tuple(tally.kept() for tally in tallies.values() if tally.judged),
-            tuple(_unchecked(subject, laws, tallies)),
+            tuple(tallies[law.name].kept() for law in laws if law.name in tallies),
+            tuple(_unchecked(subject, laws, tallies, self._settings.laws)),
             faults.sentences(),
             subject.left_out,
         )
+
+    def _asked(self, laws: Sequence[Budget]) -> Iterator[Budget]:
+        """All laws but those that say little of means in time, unless they are asked for by name."""
+        for law in laws:
+            if law.name not in ON_REQUEST or law.name in self._settings.laws:
+                yield law
 
     def _sums(self, fields: Fields, layout: Layout, faults: Faults, begin: int) -> ZonalSums:
         if self._settings.device == "cuda":
@@ -152,45 +178,66 @@ class Tally:
     def __init__(self, law: str, samples: int, points: int) -> None:
         self._law = law
         self._stretch = -(-samples // points)  # times that share a point of the curve
-        self.judged = self._passed = 0
-        self._worst: tuple[float, float, float, int] | None = (
-            None  # share, residual, relative, time
-        )
-        self._tolerance = np.nan
-        self._curve: dict[int, float] = {}
+        self.samples = self._judged = self._passed = 0
+        self._sum = 0.0
+        self._worst = _Worst()
+        self._limit = math.nan
+        self._curves: tuple[dict[int, float], dict[int, float]] = ({}, {})  # of values, of shares
 
     def add(self, first: int, one: Residual) -> None:
-        """The residuals of samples from ``first`` on."""
-        self.judged += int(one.judged.sum())
-        self._passed += int(one.passed.sum())
-        self._tolerance = one.tolerance.limit
+        """The residuals of samples from ``first`` on, in their order."""
+        self._limit = one.tolerance.limit
         error = np.abs(one.relative if one.tolerance.relative else one.residual)
-        share = np.where(one.judged, _shares(error, one.tolerance.limit), np.nan)
-        for k in np.flatnonzero(one.judged).tolist():
+        shares = _shares(error, self._limit)
+        for k in np.flatnonzero(np.isfinite(one.value)).tolist():
             number = first + k
             at = number // self._stretch * self._stretch
-            self._curve[at] = max(self._curve.get(at, 0.0), float(share[k]))
-            if self._worst is None or share[k] > self._worst[0]:
-                self._worst = (
-                    float(share[k]), float(one.residual[k]), float(one.relative[k]), number,
-                )  # fmt: skip
+            value, share, judged = float(one.value[k]), float(shares[k]), bool(one.judged[k])
+            self.samples += 1
+            self._judged += judged
+            self._passed += bool(one.passed[k])
+            self._sum += value
+            _extend(self._curves[0], at, value)
+            if judged:
+                _extend(self._curves[1], at, share)
+            size = share if judged else -1.0 / (1.0 + float(np.nan_to_num(error[k])))
+            if size > self._worst.size:
+                self._worst = _Worst(size, float(one.residual[k]), float(one.relative[k]), number)
 
     def kept(self) -> Kept:
         """What the report says of it."""
-        assert self._worst is not None, "only what was judged is told"
-        share, residual, relative, time = self._worst
+        judged = self._judged > 0
+        curve = self._curves[judged]
         return Kept(
             self._law,
-            self.judged,
+            self.samples,
+            self._judged,
             self._passed,
-            _finite(residual),
-            _finite(relative),
-            _finite(self._tolerance),
-            _finite(share),
-            time,
-            tuple(sorted(self._curve)),
-            tuple(_finite(self._curve[at]) for at in sorted(self._curve)),
+            _finite(self._sum / self.samples),
+            _finite(self._worst.residual),
+            _finite(self._worst.relative),
+            _finite(self._limit),
+            _finite(self._worst.size) if judged else None,
+            self._worst.time,
+            tuple(sorted(curve)),
+            tuple(_finite(curve[at]) for at in sorted(curve)),
         )
+
+
+@dataclass(frozen=True)
+class _Worst:
+    """The residual that is furthest from being kept; what is judged goes before what is not."""
+
+    size: float = -math.inf
+    residual: float = math.nan
+    relative: float = math.nan
+    time: int = 0
+
+
+def _extend(curve: dict[int, float], at: int, value: float) -> None:
+    """Keep the value that is furthest from nought."""
+    if at not in curve or abs(value) > abs(curve[at]):
+        curve[at] = value
 
 
 def _shares(error: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
@@ -208,46 +255,46 @@ def _finite(number: float) -> float | None:
 
 # ----------------------------------------------------------------------------- what is not checked
 def _unchecked(
-    subject: Subject, laws: Iterable[Budget], tallies: Mapping[str, Tally]
+    subject: Subject,
+    laws: Iterable[Budget],
+    tallies: Mapping[str, Tally],
+    asked: Collection[str],
 ) -> Iterator[Unchecked]:
     for law in laws:
-        if law.name in tallies and tallies[law.name].judged:
+        if law.name in tallies:
             continue
-        yield Unchecked(law.name, needs_of(subject, law))
+        yield Unchecked(law.name, needs_of(subject, law, asked))
 
 
-def needs_of(subject: Subject, law: Budget, *, before: bool = False) -> str:
+def needs_of(subject: Subject, law: Budget, asked: Collection[str], *, before: bool = False) -> str:
     """What a law lacks in this member; ``before`` values are read it may be nothing that is known."""
     if not law.applies(subject.names):
         lacking = [subject.missing[name] for name in law.needs if name in subject.missing]
         return (" or " if law.kind == "bound" else ", ").join(lacking)
-    if law.measure is None:
-        return "the columns of cells, which a loader or a model has and a check of sums has not"
-    if law.kind == "constant" and subject.axes.times_s is None:
-        return subject.axes.why_no_times
-    if law.kind == "total":
-        return "an amount to be held against: other things change it in time"
-    if before:
-        return ""
-    return "values that are all numbers, and something to be held against"
+    if law.name in ON_REQUEST and law.name not in asked:
+        return f"to be asked for, as check.laws=[{law.name}]"
+    if law.kind == "constant" and subject.samples < _FEW:
+        return "two times or more"
+    return "" if before else "samples in which all of its values are numbers"
 
 
 def about(names: Sequence[str], members: Sequence[MemberResult]) -> tuple[LawAbout, ...]:
     """What a report says of the laws; a tolerance is told as members were judged by it."""
     found = []
     for law in laws_of(names):
-        limits = sorted(
-            {kept.tolerance for one in members for kept in one.laws if kept.law == law.name}
-            - {None},
-            key=lambda limit: limit or 0.0,
-        )
-        meant = law.tolerance
-        said = " or ".join(_tolerance(law, meant, limit) for limit in limits if limit is not None)
-        found.append(
-            LawAbout(law.name, law.title, law.unit, said or _tolerance(law, meant, meant.limit))
-        )
+        limits = {
+            kept.tolerance
+            for one in members
+            for kept in one.laws
+            if kept.law == law.name and kept.judged and kept.tolerance is not None
+        }
+        said = " or ".join(tolerance(law, limit) for limit in sorted(limits))
+        found.append(LawAbout(law.name, law.title, law.unit, said or "reported"))
     return tuple(found)
 
 
-def _tolerance(law: Budget, meant: Tolerance, limit: float) -> str:
-    return f"{limit:g} relative" if meant.relative else f"{limit:g} {law.unit}".rstrip()
+def tolerance(law: Budget, limit: float) -> str:
+    """A tolerance in words."""
+    if not math.isfinite(limit) or law.kind == "total":
+        return "reported"
+    return f"{limit:.3g} relative" if law.tolerance.relative else f"{limit:.3g} {law.unit}".rstrip()

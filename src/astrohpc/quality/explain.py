@@ -4,9 +4,8 @@ from collections import Counter
 
 from astrohpc.errors import ConfigError
 from astrohpc.files import size
-from astrohpc.quality.check import laws_of, needs_of, open_subject
+from astrohpc.quality.check import laws_of, needs_of, open_subject, tolerance
 from astrohpc.quality.request import Opened, Request
-from astrohpc.quality.subject import Subject
 
 _LOOKED_AT = 20  # members; the headers of more take long, and most are alike
 COLUMNS = ("law", "what", "unit", "tolerance", "checked", "needs")
@@ -33,7 +32,8 @@ def explained(request: Request) -> tuple[tuple[str, ...], list[tuple[str, ...]],
             nbytes += subject.samples * subject.sample_bytes
             notes += [f"left out: {text}" for text in subject.left_out]
             for law in laws:
-                lacking[law.name][_lack(subject, law.name)] += 1
+                needs = needs_of(subject, law, request.settings.laws, before=True)
+                lacking[law.name][needs] += 1
             subject.holder.close()
     finally:
         opened.close()
@@ -41,13 +41,12 @@ def explained(request: Request) -> tuple[tuple[str, ...], list[tuple[str, ...]],
     for law in laws:
         counts = lacking[law.name]
         checked = counts.pop("", 0)
-        limit = law.tolerance
         rows.append(
             (
                 law.name,
                 law.title,
                 law.unit,
-                f"{limit.limit:g}{' relative' if limit.relative else ''}",
+                tolerance(law, law.tolerance.limit),
                 f"{checked} of {fit}",
                 "; ".join(counts) or "—",
             )
@@ -56,8 +55,3 @@ def explained(request: Request) -> tuple[tuple[str, ...], list[tuple[str, ...]],
     notes.append(f"{len(names)} members{of}: {samples} samples, {size(nbytes)} to be read")
     notes.append(f"the report would be {request.place}/check.json")
     return COLUMNS, rows, notes
-
-
-def _lack(subject: Subject, name: str) -> str:
-    (law,) = laws_of((name,))
-    return needs_of(subject, law, before=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from astrohpc.files import digest, write_atomic
 from astrohpc.quality.grades import GRADES
 from astrohpc.quality.plots import draw_law
-from astrohpc.quality.report import FILE, number, place, unchecked, worst_of
+from astrohpc.quality.report import COLUMNS, FILE, law_rows, unchecked
 from astrohpc.quality.request import Request
 from astrohpc.quality.results import MemberResult, Report
 from astrohpc.store.markup import figure, listed, opening, pairs, table, text
@@ -43,19 +43,22 @@ def _parts(report: Report) -> Iterator[str]:
     yield from _findings(report)
     yield from _facts(report)
     yield "<h2>Laws</h2>" + table(
-        ("law", "what", "judged", "kept", "worst residual", "relative", "tolerance", "where"),
+        (COLUMNS[0], "what", *COLUMNS[1:]),
         _laws(report),
         report.mark,
     )
     missing = [
-        f"{law}: needs {needs} ({members} of {len(report.members)} members)"
-        for law, needs, members in unchecked(report)
+        f"{laws}: needs {needs} ({members} of {len(report.members)} members)"
+        for laws, needs, members in unchecked(report)
     ]
     yield "<h2>Not checked</h2>" + (listed(missing) if missing else "<p>Nothing.</p>")
-    yield "<h2>Pictures</h2><p>Up to 1, the red line, a law is kept.</p>"
+    yield (
+        "<h2>Pictures</h2><p>Up to the red line a law is kept. What is only reported has no line, and its "
+        "own unit.</p>"
+    )
     with drawing():
         for law in report.laws:
-            found = [one for one in report.of_law(law.name) if one[1].judged]
+            found = report.of_law(law.name)
             if found:
                 yield figure(f"p-{law.name}", law.name, draw_law(law, found, report.mark))
     yield from _members(report)
@@ -95,24 +98,10 @@ def _facts(report: Report) -> Iterator[str]:
 
 
 def _laws(report: Report) -> Iterator[tuple[str, ...]]:
-    for law in report.laws:
-        found = report.of_law(law.name)
-        judged = sum(kept.judged for _, kept in found)
-        if not judged:
-            continue
-        passed = sum(kept.passed for _, kept in found)
-        member, worst = worst_of(found)
-        cells = (
-            law.title,
-            str(judged),
-            f"{100 * passed / judged:.4g} %",
-            f"{number(worst.residual)} {law.unit}",
-            number(worst.relative),
-            law.tolerance,
-            place(member, worst),
-        )
-        name = f'<a href="#p-{text(law.name)}">{text(law.name)}</a>'
-        yield (name, *map(text, cells))
+    titles = {law.name: law.title for law in report.laws}
+    for name, *cells in law_rows(report):
+        link = f'<a href="#p-{text(name)}">{text(name)}</a>'
+        yield (link, text(titles[name]), *map(text, cells))
 
 
 def _members(report: Report) -> Iterator[str]:
@@ -122,7 +111,7 @@ def _members(report: Report) -> Iterator[str]:
         return (one.passed / one.judged if one.judged else -1.0, one.name)
 
     shown = sorted(report.members, key=order)[:_ROWS]
-    names = [law.name for law in report.laws if report.of_law(law.name)]
+    names = [law.name for law in report.laws if any(k.judged for _, k in report.of_law(law.name))]
     rows = []
     for member in shown:
         by_law = {kept.law: kept for kept in member.laws}

@@ -5,74 +5,87 @@ from typing import Any
 
 import numpy as np
 
-from astrohpc.quality.report import number
+from astrohpc.quality.report import number, worst_of
 from astrohpc.quality.results import Kept, LawAbout, MemberResult
 from astrohpc.store.pictures import png
 
 _WIDTH_IN, _HEIGHT_IN, _DPI = 4.6, 2.9, 80
 _NAMED = 8  # members that have a colour and a name; of more all are alike
 _FLOOR = 1e-9  # of a tolerance; what is kept better is drawn here
-_BEYOND = "#c22"
+_BEYOND, _PLAIN = "#c22", "#357"
 
 
 def draw_law(law: LawAbout, found: Sequence[tuple[MemberResult, Kept]], mark: str) -> bytes:
-    """The picture as PNG; ``mark`` is written over it. Call it within ``drawing()``."""
+    """The picture as PNG; ``mark`` is written over it. Call it within ``drawing()``.
+
+    Members by whom the law was judged are drawn by their share of the tolerance; where it was judged
+    by none, the values themselves are.
+    """
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second
 
-    over_time = any(len(kept.curve) > 1 for _, kept in found)
-    many = len(found) > 1
-    panels = [
-        one for one, there in ((_curves, over_time), (_spread, many or not over_time)) if there
-    ]
+    judged = [one for one in found if one[1].judged]
+    shown = judged or found
+    panels = []
+    if any(len(kept.curve) > 1 for _, kept in shown):
+        panels.append(_curves)
+    if len(shown) > 1 or not panels:
+        panels.append(_spread)
     figure: Any = Figure(figsize=(_WIDTH_IN * len(panels), _HEIGHT_IN), dpi=_DPI)
     for k, panel in enumerate(panels):
         box = 1.0 / len(panels)
         axis = figure.add_axes((k * box + 0.15 * box, 0.17, 0.80 * box, 0.60))
-        panel(axis, found)
-    unit = f" {law.unit}" if law.unit else ""
-    worst = max(found, key=lambda one: np.inf if one[1].share is None else one[1].share)[1]
+        panel(axis, shown, "" if judged else law.unit)
+    _, worst = worst_of(found)
+    told = "" if worst.residual is None else f"worst {number(worst.residual)} {law.unit}; "
+    limit = f"tolerance {law.tolerance}" if judged else "reported, not judged"
     figure.text(0.01, 0.97, f"{law.name}: {law.title}", va="top", fontsize=10)
-    figure.text(
-        0.01, 0.88, f"worst {number(worst.residual)}{unit}; tolerance {law.tolerance}", va="top"
-    )
+    figure.text(0.01, 0.88, told + limit, va="top")
     if mark:
-        figure.text(0.99, 0.97, mark, va="top", ha="right", color=_BEYOND, weight="bold")
+        figure.text(0.99, 0.88, mark, va="top", ha="right", color=_BEYOND, fontsize=10)
     return png(figure)
 
 
-def _curves(axis: Any, found: Sequence[tuple[MemberResult, Kept]]) -> None:
-    """|residual| over tolerance against time, a line a member; a gap is no number."""
+def _curves(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) -> None:
+    """|residual| over tolerance, or a value in its unit, against time; a line a member."""
     few = len(found) <= _NAMED
     for member, kept in found:
-        shares = [np.nan if one is None else max(one, _FLOOR) for one in kept.curve]
-        look = {"lw": 1.0} if few else {"lw": 0.5, "color": "#357", "alpha": 0.4}
+        curve = [_drawn(one, unit) for one in kept.curve]
+        look: dict[str, Any] = {"lw": 1.0} if few else {"lw": 0.5, "color": _PLAIN, "alpha": 0.4}
         label = (member.name[:16] or None) if few and len(found) > 1 else None
-        points = {"marker": ".", "ms": 4} if len(shares) < 60 and few else {}
-        axis.plot(kept.curve_at, shares, label=label, **look, **points)
+        points: dict[str, Any] = {"marker": ".", "ms": 4} if len(curve) < 60 and few else {}
+        axis.plot(kept.curve_at, curve, label=label, **look, **points)
     if few and len(found) > 1:
         axis.legend(fontsize=6, frameon=False, ncols=2)
-    _tolerance(axis.axhline, axis.set_yscale)
+    if not unit:
+        axis.set_yscale("log")
+        axis.axhline(1.0, color=_BEYOND, lw=1.2)
     axis.set_xlabel("number of the time")
-    axis.set_ylabel("|residual| / tolerance")
+    axis.set_ylabel(unit or "|residual| / tolerance")
     axis.grid(alpha=0.25)
 
 
-def _spread(axis: Any, found: Sequence[tuple[MemberResult, Kept]]) -> None:
-    """How many members keep the law how well at their worst time."""
-    shares = np.array([np.nan if k.share is None else max(k.share, _FLOOR) for _, k in found])
-    known = shares[np.isfinite(shares)]
-    low, high = (known.min(), known.max()) if len(known) else (_FLOOR, 1.0)
-    edges = np.logspace(np.log10(min(low, 1.0) / 1.5), np.log10(max(high, 1.0) * 1.5), 31)
-    axis.hist(known, bins=edges, color="#357")
-    lost = len(shares) - len(known)
+def _spread(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) -> None:
+    """How many members have which worst share of the tolerance, or which mean value."""
+    numbers = np.array([_drawn(k.mean if unit else k.share, unit) for _, k in found])
+    known = numbers[np.isfinite(numbers)]
+    if unit:
+        axis.hist(known, bins=30, color=_PLAIN)
+    else:
+        low, high = (known.min(), known.max()) if len(known) else (_FLOOR, 1.0)
+        ends = np.log10(min(low, 1.0) / 1.5), np.log10(max(high, 1.0) * 1.5)
+        axis.hist(known, bins=np.logspace(*ends, 31), color=_PLAIN)
+        axis.set_xscale("log")
+        axis.axvline(1.0, color=_BEYOND, lw=1.2)
+    lost = len(numbers) - len(known)
     if lost:
-        axis.set_title(f"{lost} of {len(shares)} members: no number", color=_BEYOND)
-    _tolerance(axis.axvline, axis.set_xscale)
-    axis.set_xlabel("worst |residual| / tolerance")
+        axis.set_title(f"{lost} of {len(numbers)} members: no number", color=_BEYOND)
+    axis.set_xlabel(f"mean [{unit}]" if unit else "worst |residual| / tolerance")
     axis.set_ylabel("members")
     axis.grid(alpha=0.25)
 
 
-def _tolerance(line: Any, scale: Any) -> None:
-    scale("log")
-    line(1.0, color=_BEYOND, lw=1.2)
+def _drawn(number: float | None, unit: str) -> float:
+    """What is kept to rounding is drawn at the floor of a logarithmic axis."""
+    if number is None:
+        return float("nan")
+    return number if unit else max(number, _FLOOR)

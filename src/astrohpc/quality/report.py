@@ -12,6 +12,9 @@ from astrohpc.settings import build
 
 FILE = "check.json"
 CLEAN, FOUND, STOPPED, CANNOT = 0, 3, 75, 78
+COLUMNS = (
+    "law", "judged", "kept", "mean", "worst residual", "relative", "tolerance", "where",
+)  # fmt: skip
 _SHOWN = 12  # members, faults, and what was left out, each
 
 
@@ -43,7 +46,8 @@ def table(report: Report) -> Iterator[str]:
     mark = f" ({report.mark} data)" if report.mark else ""
     samples = sum(one.samples for one in report.members)
     yield f"# {report.title}{mark}: {_count(len(report.members), 'member')}, {_count(samples, 'sample')}"
-    yield from _aligned(_laws(report))
+    if any(one.laws for one in report.members):
+        yield from _aligned([COLUMNS, *law_rows(report)])
     for name, needs, members in unchecked(report):
         of = "" if members == len(report.members) else f" ({_count(members, 'member')})"
         yield f"not checked: {name}: needs {needs}{of}"
@@ -72,10 +76,8 @@ def _some(what: str, sentences: Sequence[str]) -> Iterator[str]:
         yield f"{what}: … and {len(sentences) - _SHOWN} more, in {FILE}"
 
 
-def _laws(report: Report) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        ("law", "judged", "kept", "worst residual", "relative", "tolerance", "where")
-    ]
+def law_rows(report: Report) -> Iterator[tuple[str, ...]]:
+    """How each law is kept; what could not be judged anywhere is reported with its mean alone."""
     for law in report.laws:
         found = report.of_law(law.name)
         if not found:
@@ -83,29 +85,51 @@ def _laws(report: Report) -> list[tuple[str, ...]]:
         member, worst = worst_of(found)
         judged = sum(kept.judged for _, kept in found)
         passed = sum(kept.passed for _, kept in found)
-        rows.append(
-            (
-                law.name,
-                str(judged),
-                f"{100 * passed / judged:.4g} %" if judged else "—",
-                f"{number(worst.residual)} {law.unit}".rstrip(),
-                number(worst.relative),
-                law.tolerance,
-                place(member, worst),
-            )
+        told = worst.residual is not None or judged
+        yield (
+            law.name,
+            str(judged) if judged else "—",
+            share_of(passed, judged),
+            f"{number(_mean(found))} {law.unit}",
+            f"{number(worst.residual)} {law.unit}" if told else "—",
+            number(worst.relative) if told else "—",
+            law.tolerance,
+            place(report, member, worst) if told else "—",
         )
-    return rows
+
+
+def share_of(passed: int, judged: int) -> str:
+    """What is kept of what was judged; never a full hundred where something is not."""
+    if not judged:
+        return "—"
+    share = 100 * passed / judged
+    return f"{share:.4g} %" if passed == judged or share < 99.995 else "99.99 %"
+
+
+def _mean(found: Sequence[tuple[MemberResult, Kept]]) -> float | None:
+    """Of the value over all samples of all members."""
+    known = [(kept.samples, kept.mean) for _, kept in found if kept.mean is not None]
+    total = sum(samples for samples, _ in known)
+    return sum(samples * mean for samples, mean in known) / total if total else None
 
 
 def worst_of(found: Sequence[tuple[MemberResult, Kept]]) -> tuple[MemberResult, Kept]:
-    """The member that is furthest from keeping a law; a residual that is no number is further still."""
-    return max(found, key=lambda one: float("inf") if one[1].share is None else one[1].share)
+    """The member that is furthest from keeping a law; of those that are only reported the largest."""
+
+    def far(one: tuple[MemberResult, Kept]) -> tuple[bool, float]:
+        kept = one[1]
+        if kept.judged:  # a share without a number is beyond all
+            return True, float("inf") if kept.share is None else kept.share
+        return False, abs(kept.residual or 0.0)
+
+    return max(found, key=far)
 
 
-def place(member: MemberResult, kept: Kept) -> str:
+def place(report: Report, member: MemberResult, kept: Kept) -> str:
     """Where a law's worst residual is."""
+    name = member.name if len(report.members) > 1 else ""
     time = f"time {kept.time}" if member.samples > 1 else ""
-    return ", ".join(part for part in (member.name, time) if part) or "—"
+    return ", ".join(part for part in (name, time) if part) or "—"
 
 
 def number(value: float | None) -> str:
@@ -126,16 +150,17 @@ def _failing(report: Report, member: MemberResult) -> str:
 
 
 def unchecked(report: Report) -> list[tuple[str, str, int]]:
-    """Laws that were not checked, for which want, in how many members."""
+    """Laws that were not checked, for want of the same, and in how many members."""
     counts: dict[tuple[str, str], int] = {}
     for member in report.members:
         for one in member.unchecked:
             counts[one.law, one.needs] = counts.get((one.law, one.needs), 0) + 1
-    order = {law.name: i for i, law in enumerate(report.laws)}
-    return [
-        (law, needs, count)
-        for (law, needs), count in sorted(counts.items(), key=lambda one: order[one[0][0]])
-    ]
+    together: dict[tuple[str, int], list[str]] = {}
+    for law in report.laws:
+        for (name, needs), count in counts.items():
+            if name == law.name:
+                together.setdefault((needs, count), []).append(name)
+    return [(", ".join(names), needs, count) for (needs, count), names in together.items()]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

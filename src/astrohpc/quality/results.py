@@ -11,12 +11,15 @@ class Kept:
     """How one law is kept by one member.
 
     A share is |residual| over tolerance: up to 1 is kept. The curve has the largest share of each
-    stretch of times, from the time that ``curve_at`` says on; None is a residual that is no number.
+    stretch of times, from the time that ``curve_at`` says on. A law that nothing can be judged by here
+    is reported: it has a mean, and its curve the value itself. None is what is no number.
     """
 
     law: str
+    samples: int  # in which it could be measured
     judged: int
     passed: int
+    mean: float | None  # of the value, in the law's unit
     residual: float | None  # the worst, in the law's unit
     relative: float | None  # the same as part of what it is measured by
     tolerance: float | None  # by which it was judged, in the form that the law is judged in

@@ -15,7 +15,7 @@ from pathlib import Path
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import exclusive
-from astrohpc.quality.check import Check, about, laws_of
+from astrohpc.quality.check import Check, about, laws_of, statement
 from astrohpc.quality.report import FILE, read_report, write_report
 from astrohpc.quality.request import Names, Opened, Request, key_of, made_of
 from astrohpc.quality.results import MemberResult, Report
@@ -69,7 +69,7 @@ def check(
         found, kept, failure = None, None, ""
         if ranks.rank == 0:
             try:
-                found, kept = _prepare(request, [law.name for law in laws], say)
+                found, kept = _prepare(request, [statement(law) for law in laws], say)
             except (ConfigError, OSError) as error:
                 failure = str(error)
         work, same, failure = ranks.share((found, kept is not None, failure))

@@ -5,12 +5,16 @@ carried from block to block, and memory does not grow with the length of a run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.physics.budgets import BUDGETS, Residual, amounts, evaluate
+from astrohpc.physics.budgets import Residual, amounts, evaluate, evaluate_columns
+from astrohpc.physics.integrals import Integrals
+from astrohpc.physics.law import Budget
+from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.sums import ZonalSums
 from astrohpc.physics.worlds import Worlds
@@ -26,12 +30,15 @@ class Stream:
         layout: Layout,
         world: Mapping[str, object],
         laws: Sequence[str],
+        samples: int,
         times_s: Array | None,
         engine: str,
     ) -> None:
-        self._layout, self._laws, self._engine = layout, laws, engine
+        self._layout, self._engine = layout, engine
+        self._laws = [name for name in laws if BUDGETS[name].kind != "column"]
+        self._columns = [name for name in laws if BUDGETS[name].kind == "column"]
         self._world = Worlds.of_attributes([world])
-        self._times_s = times_s
+        self._samples, self._times_s = samples, times_s
         self._carried: ZonalSums | None = None
         self._begin = 0  # of what is carried
         self._told = 0  # samples whose residuals were given out
@@ -39,8 +46,7 @@ class Stream:
 
     def add(self, sums: ZonalSums, *, last: bool) -> tuple[int, tuple[Residual, ...]]:
         """The residuals of all samples that have both neighbours now, and the number of the first."""
-        if self._carried is None:
-            self._note_first(sums)
+        self._note_first(sums)
         whole = sums if self._carried is None else _joined(self._carried, sums)
         end = self._begin + whole.samples
         ready = end if last else end - 1
@@ -58,21 +64,49 @@ class Stream:
                 reference=self._first,
             )
             part = slice(begin - self._begin, ready - self._begin)
-            found = tuple(_cut(one, part) for one in residuals)
+            integrals = Integrals(whole, self._layout)
+            found = tuple(_cut(_measured(one, integrals), part) for one in residuals)
         self._told = max(begin, ready)
         keep = min(2, whole.samples)
         self._carried = _cut_sums(whole, slice(whole.samples - keep, None))
         self._begin = end - keep
         return begin, found
 
+    def columns(self, fields: Mapping[str, NDArray[Any]]) -> tuple[Residual, ...]:
+        """The residuals of laws that look at columns, of a block's samples alone."""
+        count = len(next(iter(fields.values())))
+        world = self._world.take(np.zeros(count, np.intp))
+        return evaluate_columns(fields, self._layout, world, self._columns, engine=self._engine)
+
     def _note_first(self, sums: ZonalSums) -> None:
-        """What should stay constant is held against the member's first time, if there are others."""
-        if self._times_s is None:
-            return
-        constant = [name for name in self._laws if BUDGETS[name].kind == "constant"]
-        first = _cut_sums(sums, slice(0, 1))
-        for name, amount in amounts(first, self._layout, self._world, constant).items():
-            self._first[name] = np.asarray(amount.value, np.float64)
+        """What should stay constant is held against the first sample that has all of its values."""
+        integrals = Integrals(sums, self._layout)
+        for name in self._laws:
+            budget = BUDGETS[name]
+            if budget.kind != "constant" or np.isfinite(self._first.get(name, np.nan)).all():
+                continue
+            self._first[name] = np.array(np.nan)
+            whole = np.flatnonzero(_whole(integrals, budget))
+            if self._samples > 1 and whole.size:
+                first = _cut_sums(sums, slice(whole[0], whole[0] + 1))
+                amount = amounts(first, self._layout, self._world, [name])[name]
+                self._first[name] = np.asarray(amount.value, np.float64)
+
+
+def _whole(integrals: Integrals, budget: Budget) -> NDArray[np.bool_]:
+    """The samples that have every value that a law takes in."""
+    there = np.ones(integrals.sums.samples, bool)
+    for name in (*budget.needs, *budget.uses):
+        if name in integrals.layout:
+            there &= integrals.whole(name)
+    return there
+
+
+def _measured(one: Residual, integrals: Integrals) -> Residual:
+    """Without values that were measured of a part; a bound is one of what is there."""
+    if one.budget.kind == "bound":
+        return one
+    return replace(one, value=np.where(_whole(integrals, one.budget), one.value, np.nan))
 
 
 def _joined(one: ZonalSums, other: ZonalSums) -> ZonalSums:
@@ -89,12 +123,12 @@ def _cut_sums(sums: ZonalSums, part: slice) -> ZonalSums:
 
 
 def _cut(one: Residual, part: slice) -> Residual:
-    return Residual(
-        one.budget,
-        one.value[part],
-        one.residual[part],
-        one.relative[part],
-        one.tolerance,
-        one.judged[part],
-        one.passed[part],
+    return replace(
+        one,
+        value=one.value[part],
+        residual=one.residual[part],
+        relative=one.relative[part],
+        judged=one.judged[part],
+        passed=one.passed[part],
+        rows=None,
     )

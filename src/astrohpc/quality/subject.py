@@ -81,7 +81,7 @@ def subject_of(holder: Holder, where: str, wanted: Iterable[str]) -> Subject:
     wrong: dict[str, list[str]] = {}
     raw = any(ORIGINAL in one.attrs for one in holder.arrays.values())
     for name in wanted:
-        one = holder.arrays.get(name)
+        one = holder.arrays.get(name) if name in VARIABLES else None
         if one is None:
             missing[name] = name
             continue

@@ -20,7 +20,7 @@ from support_acc import (
 
 from astrohpc.engines.conformance import check_conformance
 from astrohpc.engines.rocke3d.acc import read_acc
-from astrohpc.engines.rocke3d.harvest import harvest, to_cells
+from astrohpc.engines.rocke3d.harvest import harvest
 from astrohpc.engines.rocke3d.ran import mismatches
 from astrohpc.errors import ConfigError
 
@@ -99,18 +99,6 @@ def test_months_become_records_or_one_mean_by_their_length(tmp_path: Path) -> No
         lengths = np.diff(series.time_bnds.values, axis=1).ravel()
         assert lengths[1] / lengths[0] == pytest.approx(3.0)
         assert (mean.time_bnds.values == [[series.time_bnds[0, 0], series.time_bnds[1, 1]]]).all()
-
-
-def test_corners_become_centres() -> None:
-    """A wind that grows eastward and northward by one a cell is exact inside; poles use one row."""
-    corners = np.add.outer(np.arange(6.0), np.arange(4.0))
-    corners[0] = np.nan
-    centres = to_cells(corners)
-    # Corner (j, i) is the south-east one of cell (j, i): its centre lies half a row north and west.
-    assert centres[1:5, 1:] == pytest.approx(corners[1:5, 1:])
-    assert centres[0, 1:] == pytest.approx(corners[1, 1:] - 0.5)
-    assert centres[5, 1:] == pytest.approx(corners[5, 1:] - 0.5)
-    assert np.isnan(to_cells(np.full((3, 6, 4), np.nan))).all()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from astrohpc.engines.rocke3d.acc import Acc, Period, combine
 from astrohpc.engines.rocke3d.ran import mismatches
 from astrohpc.engines.variables import MODELE, VARIABLES, Source, required
 from astrohpc.errors import ConfigError
+from astrohpc.physics.bgrid import to_cells
 from astrohpc.planet import Planet
 
 Array = NDArray[np.float64]
@@ -141,25 +142,6 @@ def _evaluate(acc: Acc, source: Source) -> tuple[str, Array]:
         total = factor * values if total is None else total + factor * values
     assert total is not None
     return vertical, (total[::-1] if vertical else total) + source.offset
-
-
-def to_cells(corners: Array) -> Array:
-    """Move values from the corners of cells to their centres.
-
-    ModelE's second grid: row ``j`` is the southern edge of row ``j`` of cells, so row 0 lies beyond
-    the south pole and holds nothing; column ``i`` is the eastern edge of column ``i``. At a pole the
-    mean is that of the one row of corners there is.
-    """
-    rows = corners[..., 1:, :]
-    both = np.concatenate([rows[..., :1, :], rows, rows[..., -1:, :]], axis=-2)
-    four = [
-        side
-        for rows in (both[..., :-1, :], both[..., 1:, :])
-        for side in (rows, np.roll(rows, 1, -1))
-    ]
-    known = sum(np.isfinite(side).astype(np.float64) for side in four)
-    total = sum(np.nan_to_num(side) for side in four)
-    return np.asarray(np.where(known > 0, total / np.maximum(known, 1.0), np.nan))
 
 
 def _fields(records: Sequence[_Record]) -> list[Field]:
