@@ -245,9 +245,9 @@ class _Reader:
                 return Term("bool", f"(not {term.python})", f"(!{term.cuda})")
             case ast.BoolOp(op=op, values=values):
                 terms = [self.truth(x) for x in values]
-                words = (" and ", " && ") if isinstance(op, ast.And) else (" or ", " || ")
-                python, cuda = words[0].join(x.python for x in terms), [x.cuda for x in terms]
-                return Term("bool", f"({python})", f"({words[1].join(cuda)})")
+                word, sign = (" and ", " && ") if isinstance(op, ast.And) else (" or ", " || ")
+                python = word.join(x.python for x in terms)
+                return Term("bool", f"({python})", f"({sign.join(x.cuda for x in terms)})")
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
                 one, two = self.pair(self.term(left), self.term(right), node)
                 sign = _COMPARISONS[type(op)]

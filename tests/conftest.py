@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -23,3 +24,15 @@ def clock() -> FakeClock:
 @pytest.fixture
 def launch(tmp_path: Path) -> Launcher:
     return Launcher(tmp_path)
+
+
+@pytest.fixture
+def gpu_torch() -> ModuleType:
+    """torch where it sees a GPU, and CuPy does as well."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU here; run this where one is")
+    cupy = pytest.importorskip("cupy")
+    if not cupy.cuda.is_available():
+        pytest.skip("CuPy sees no GPU here; install the extra gpu where one is")
+    return torch
