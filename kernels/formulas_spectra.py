@@ -60,6 +60,40 @@ def light_below(sum_low: f64, value: f64, slope: f64, low_um: f64, high_um: f64,
 
 
 @statement
+def blurred(sum_: f64, weight: f64, before: f64, after: f64) -> f64:
+    """A running sum with two more places beside it, as far before as after."""
+    return sum_ + weight * (before + after)
+
+
+@statement
+def steepness(before: f64, after: f64, lean: f64) -> f64:
+    """Slope at a node of a cubic that rises or falls wherever the slopes beside it do (Steffen 1990).
+
+    ``lean`` is how much the slope before it says in their mean, as nodes are farther apart after it.
+    """
+    mean = before * lean + after * (1.0 - lean)
+    least = fabs(before) if fabs(before) < fabs(after) else fabs(after)
+    size = fabs(mean) if fabs(mean) < least + least else least + least
+    signed = size if mean > 0.0 else -size
+    return signed if before * after > 0.0 else 0.0
+
+
+@statement
+def curve_between(
+    b: f64, left: f64, slope: f64, right: f64, lean: f64, inverse_width: f64, beyond_um: f64
+) -> f64:
+    """A running sum ``beyond_um`` after a node where it is ``b``, of the slopes around.
+
+    A cubic that rises wherever its nodes do, and is straight where they are.
+    """
+    first = steepness(left, slope, lean)
+    last = steepness(slope, right, lean)
+    t = beyond_um * inverse_width
+    bend = first + last - 2.0 * slope
+    return b + beyond_um * (first + t * (3.0 * slope - 2.0 * first - last + t * bend))
+
+
+@statement
 def mean_between(sum_low: f64, sum_high: f64, width_um: f64) -> f32:
     """The mean of a bin, of the running sums at its edges."""
     return f32((sum_high - sum_low) / width_um)

@@ -4,9 +4,10 @@ Spectra are [sample, bin]; bins lie in the order of rising wavelength or against
 once and written once. Its steps, each of which may be left out:
 
 1. *Resample*: shift, stretch and broaden. What falls into a bin is the difference of a running sum of
-   light at its two edges, and broadening is a weighted mean of such sums over places beside the edge:
-   weights add up to one, so light is neither made nor lost, and places are such that a flat spectrum
-   stays flat. A bin whose light lay outside of what was measured becomes NaN, as nothing is known of it.
+   light at its two edges. Broadening is a weighted mean of such sums: they are taken at nodes that lie
+   evenly in ln λ and as densely as the finest bins, weighed there, and read between nodes by a cubic that
+   never turns. Weights add up to one, so light is neither made nor lost; the nodes' places are such that a
+   flat spectrum stays flat. A bin whose light lay outside of what was measured becomes NaN.
 2. *Respond*: times a smooth positive curve, and by one factor back to the total.
 3. *Noise*, and by one factor back to the total.
 4. *Gaps*: NaN.
@@ -26,6 +27,8 @@ from numpy.typing import NDArray
 from astrohpc.kernels.formulas import normals4
 from astrohpc.kernels.formulas_spectra import (
     answered,
+    blurred,
+    curve_between,
     disturbed,
     even_noise,
     from_word,
@@ -44,6 +47,8 @@ Floats = NDArray[np.float32]
 Words = NDArray[np.uint32] | NDArray[np.uint16]
 
 PIECE = 64  # bins whose sum one thread makes
+STENCIL = 2  # nodes on either side of a place that its light is read from
+_TILE = 512  # nodes that are weighed while they lie in the nearest cache
 _ROUNDING = 1e-9  # of a wavelength: an edge that is the grid's own lies within the grid
 
 # state[sample]: what went wrong, with the bin in the order of the array
@@ -62,34 +67,47 @@ class Grid(NamedTuple):
     """Bins in the order of rising wavelength, of which the first is ``first`` in the arrays.
 
     ``edge`` [E] are all edges in µm, ``at`` [N] which of them is a bin's lower one (the next is its
-    upper one), ``of`` [E - 1] the bin above an edge or -1 where a gap is. ``step`` is 1, or -1 where
-    wavelengths fall in the arrays. ``place`` [N] is where a bin lies among the knots of the response.
+    upper one), ``of`` [E - 1] the bin above an edge or -1 where a gap is; bins without a gap between them
+    reach from ``stretch_low`` to ``stretch_high``. ``node`` [P] are nodes in µm, even in ln λ and reaching
+    beyond the edges by all that is ever weighed, ``inverse_width`` [P - 1] one over the steps between them;
+    ``under`` [E] is the node at or below an edge, ``lean`` q / (1 + q) of nodes that grow by q. ``step`` is
+    1, or -1 where wavelengths fall in the arrays. ``place`` [N] is where a bin lies among the knots.
     """
 
     edge: Doubles
     at: NDArray[np.int64]
     of: NDArray[np.int64]
+    stretch_low: Doubles
+    stretch_high: Doubles
+    node: Doubles
+    inverse_width: Doubles
+    under: NDArray[np.int64]
+    lean: float
     first: int
     step: int
     place: Floats
 
 
 class Plan(NamedTuple):
-    """What is done to each sample: [B], or [B, number of nodes, knots, gaps].
+    """What is done to each sample: [B], or [B, weights, knots, gaps].
 
-    ``resampled`` 0 leaves bins as they are. A wavelength λ comes from ``(λ · factor - offset_um) · inverse``
-    for each of ``nodes`` factors, which fall, by ``weight``; the running sum is multiplied by ``gain``.
-    ``knots`` of the response are none where there is no response; ``snr`` is the noise's and ``sample`` keys
-    its random numbers; ``gaps`` are first bin and bin after the last, in the order of rising wavelength.
+    ``resampled`` 0 leaves bins as they are. A wavelength λ comes from
+    ``(λ · factor - offset_um) · inverse``; the running sum is multiplied by ``gain``. It is broadened by
+    ``half`` nodes on either side, of which ``weight`` [B, 1 + half] are the weights from the middle on;
+    ``low`` and ``high`` are factors that reach as far as that does. ``knots`` of the response are none where
+    there is no response; ``snr`` is the noise's and ``sample`` keys its random numbers; ``gaps`` are first
+    bin and bin after the last, in the order of rising wavelength.
     """
 
     resampled: NDArray[np.int32]
     offset_um: Doubles
     inverse: Doubles
     gain: Doubles
-    nodes: NDArray[np.int32]
-    weight: Doubles
     factor: Doubles
+    half: NDArray[np.int32]
+    weight: Doubles
+    low: Doubles
+    high: Doubles
     knots: Floats
     snr: Floats
     sample: NDArray[np.int64]
@@ -108,26 +126,26 @@ class Manner(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a thread works in: running sums and slopes by edge, values by bin."""
+    """What a thread works in: running sums and slopes by edge, sums by node, values by bin."""
 
     sum_below: Doubles
     value: Doubles
     slope: Doubles
     smeared: Doubles
-    part_low: NDArray[np.int32]
-    part_high: NDArray[np.int32]
+    seen: Doubles
+    blur: Doubles
     bins: Floats
 
 
-def room(n_bins: int, n_edges: int) -> Room:
+def room(n_bins: int, n_edges: int, n_nodes: int) -> Room:
     """Space for one spectrum."""
     return Room(
         np.empty(n_edges),
         np.empty(n_edges),
         np.empty(n_edges),
         np.empty(n_edges),
-        np.empty(n_edges, np.int32),
-        np.empty(n_edges, np.int32),
+        np.empty(n_nodes),
+        np.empty(n_nodes),
         np.empty(n_bins, np.float32),
     )
 
@@ -165,43 +183,88 @@ def _total(grid: Grid, bins: Floats) -> float:
 @_inner
 def _resample(grid: Grid, plan: Plan, k: int, room: Room, totals: Doubles) -> None:
     """Shift, stretch and broaden ``room.bins``; bins whose light was not measured become NaN."""
-    edge, n_edges = grid.edge, grid.edge.size
+    edge, smeared = grid.edge, room.smeared
     _lines(grid, room)
     _sums(grid, room)
-    smeared = room.smeared
-    smeared[:] = 0.0
-    last, n_nodes = n_edges - 2, plan.nodes[k]
-    offset, inverse = plan.offset_um[k], plan.inverse[k]
-    for node in range(n_nodes):
-        factor, weight = plan.factor[k, node], plan.weight[k, node] * plan.gain[k]
-        here = 0
-        for e in range(n_edges):
-            at = seen_at(edge[e], factor, offset, inverse)
-            while here < last and at >= edge[here + 1]:
-                here += 1
-            smeared[e] += weight * light_below(
-                room.sum_below[here],
-                room.value[here],
-                room.slope[here],
-                edge[here],
-                edge[here + 1],
-                at,
-            )
-    # Factors fall from node to node: the first reaches farthest up, the last farthest down.
-    _reach(grid, plan.factor[k, 0], offset, inverse, -1.0, room.part_high)
-    _reach(grid, plan.factor[k, n_nodes - 1], offset, inverse, 1.0, room.part_low)
-    wanted = 0.0
+    if plan.half[k] == 0:
+        _see(grid, plan, k, room, edge, smeared)
+    else:
+        _see(grid, plan, k, room, grid.node, room.seen)
+        _blur(plan.weight[k], plan.half[k], room.seen, room.blur)
+        _read_between(grid, room, smeared)
+    offset, inverse, low, high = plan.offset_um[k], plan.inverse[k], plan.low[k], plan.high[k]
+    wanted, here, last = 0.0, 0, grid.stretch_low.size - 1
     for start in range(0, room.bins.size, PIECE):
         part = 0.0
         for i in range(start, min(start + PIECE, room.bins.size)):
             e = grid.at[i]
-            if room.part_low[e] >= 0 and room.part_low[e] == room.part_high[e + 1]:
+            first = seen_at(edge[e], low, offset, inverse)
+            final = seen_at(edge[e + 1], high, offset, inverse)
+            near = first * _ROUNDING
+            # A bin that begins where a stretch ends has its light in the next one.
+            while here < last and first + near > grid.stretch_high[here]:
+                here += 1
+            known = (
+                first >= grid.stretch_low[here] - near and final <= grid.stretch_high[here] + near
+            )
+            if known:
                 part += smeared[e + 1] - smeared[e]
                 room.bins[i] = mean_between(smeared[e], smeared[e + 1], edge[e + 1] - edge[e])
             else:
                 room.bins[i] = np.nan
         wanted += part
     totals[WANTED] = wanted
+
+
+@_inner
+def _see(grid: Grid, plan: Plan, k: int, room: Room, places_um: Doubles, out: Doubles) -> None:
+    """The running sum of what is shifted and stretched, at places that rise."""
+    edge, last, p = grid.edge, grid.edge.size - 2, 0
+    factor, offset, inverse = plan.factor[k], plan.offset_um[k], plan.inverse[k]
+    gain = plan.gain[k]
+    for here in range(edge.size - 1):
+        low, high = edge[here], edge[here + 1]
+        below, value, slope = room.sum_below[here], room.value[here], room.slope[here]
+        top = high if here < last else np.inf
+        while p < places_um.size:
+            at = seen_at(places_um[p], factor, offset, inverse)
+            if at >= top:
+                break
+            out[p] = gain * light_below(below, value, slope, low, high, at)
+            p += 1
+
+
+@_inner
+def _blur(weight: Doubles, half: int, seen: Doubles, out: Doubles) -> None:
+    """Weighted means over nodes on either side, from the middle outward; ends without them are left."""
+    for start in range(half, seen.size - half, _TILE):
+        stop = min(start + _TILE, seen.size - half)
+        own, here = out[start:stop], seen[start:stop]
+        for n in range(own.size):
+            own[n] = weight[0] * here[n]
+        for j in range(1, half + 1):
+            w, before, after = weight[j], seen[start - j : stop - j], seen[start + j : stop + j]
+            for n in range(own.size):
+                own[n] = blurred(own[n], w, before[n], after[n])
+
+
+@_inner
+def _read_between(grid: Grid, room: Room, smeared: Doubles) -> None:
+    """The weighted sums at the edges, which lie between nodes."""
+    blur, slope = room.blur, room.seen
+    for n in range(blur.size - 1):
+        slope[n] = (blur[n + 1] - blur[n]) * grid.inverse_width[n]
+    for e in range(smeared.size):
+        n = grid.under[e]
+        smeared[e] = curve_between(
+            blur[n],
+            slope[n - 1],
+            slope[n],
+            slope[n + 1],
+            grid.lean,
+            grid.inverse_width[n],
+            grid.edge[e] - grid.node[n],
+        )
 
 
 @_inner
@@ -239,26 +302,6 @@ def _sums(grid: Grid, room: Room) -> None:
             part += room.value[e] * (edge[e + 1] - edge[e])
             room.sum_below[e + 1] = base + part
         base += part
-
-
-@_inner
-def _reach(
-    grid: Grid, factor: float, offset: float, inverse: float, side: float, part: NDArray[np.int32]
-) -> None:
-    """Which stretch without gaps each edge's light comes from; -1 where nothing was measured.
-
-    An edge that meets one of the grid's belongs to what is above it (``side`` 1) or below it (-1).
-    """
-    edge, last, here, stretch = grid.edge, grid.edge.size - 2, 0, 0
-    for e in range(edge.size):
-        at = seen_at(edge[e], factor, offset, inverse)
-        near = at * _ROUNDING
-        while here < last and at + side * near > edge[here + 1]:
-            here += 1
-            if grid.of[here] < 0:
-                stretch += 1
-        inside = edge[here] - near <= at <= edge[here + 1] + near
-        part[e] = stretch if inside and grid.of[here] >= 0 else -1
 
 
 # ----------------------------------------------------------------------------- respond, noise, gaps

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astrohpc.augment.spectra import FWHM, augment
+from astrohpc.augment.spectra import augment
+from astrohpc.augment.spectra_blur import FWHM
 from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, draw
 from astrohpc.errors import ConfigError
 from astrohpc.kernels import random

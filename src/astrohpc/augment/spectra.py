@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.augment.spectra_blur import Nodes, nodes_of, weights_of
 from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, amplitude, draw
 from astrohpc.errors import ConfigError
 from astrohpc.kernels import random
@@ -37,9 +38,7 @@ from astrohpc.physics.wavelengths import Wavelengths
 
 Doubles = NDArray[np.float64]
 
-FWHM = float(np.sqrt(8.0 * np.log(2.0)))  # of a Gaussian, in standard deviations
-_WINGS = 4.0  # standard deviations to which a Gaussian reaches
-_MOST_NODES = 8193
+_AT_ONCE = 16  # spectra whose weights are held at once
 _NOISE = {"photon": kernel.PHOTON, "even": kernel.EVEN}
 
 
@@ -105,8 +104,9 @@ def augment(
     noise = _noise(policy, drawn, sigma, (b, n))
     if noise != kernel.NO_NOISE and policy.keep_total and n == 1:
         raise ConfigError("keep_total: of one bin nothing would be left to noise; set it to false.")
-    plan = plan_of(policy, wavelengths, drawn, ids)
-    grid = grid_of(wavelengths, drawn.knots.shape[1])
+    _check_gaps(drawn, n)
+    nodes = nodes_of(wavelengths, drawn.resolution, policy.native_resolution)
+    grid = grid_of(wavelengths, drawn.knots.shape[1], nodes)
     manner = kernel.Manner(
         seed,
         int(half),
@@ -120,12 +120,14 @@ def augment(
     totals, state = np.empty((b, 4)), np.empty((b, 2), np.int64)
 
     def work(part: slice) -> None:
-        mine = kernel.Plan._make(each[part] for each in plan)
-        room = kernel.room(n, len(grid.edge))
-        kernel.augment(
-            *(words[part], grid, mine, manner, given[part], room),
-            *(out_words[part], used[part], totals[part], state[part]),
-        )
+        room = kernel.room(n, len(grid.edge), len(grid.node))
+        for first in range(part.start, part.stop, _AT_ONCE):
+            some = slice(first, min(first + _AT_ONCE, part.stop))
+            plan = plan_of(policy, wavelengths, drawn.part(some), nodes, ids[some])
+            kernel.augment(
+                *(words[some], grid, plan, manner, given[some], room),
+                *(out_words[some], used[some], totals[some], state[some]),
+            )
 
     _each(work, b, threads or len(sched_getaffinity(0)))
     _refuse(state, policy)
@@ -230,7 +232,7 @@ def _noise(
 
 
 # ----------------------------------------------------------------------------- what the kernel needs
-def grid_of(wavelengths: Wavelengths, knots: int) -> kernel.Grid:
+def grid_of(wavelengths: Wavelengths, knots: int, nodes: Nodes) -> kernel.Grid:
     """The grid as the kernel has it."""
     edge, at = wavelengths.rising
     of = np.full(len(edge) - 1, -1, np.int64)
@@ -238,15 +240,36 @@ def grid_of(wavelengths: Wavelengths, knots: int) -> kernel.Grid:
     middle = np.log(0.5 * (edge[at] + edge[at + 1]))
     span = middle[-1] - middle[0]
     part = (middle - middle[0]) / span if span else np.zeros_like(middle)
-    place = np.minimum((part * max(knots - 3, 1)).astype(np.float32), np.float32(max(knots - 3, 1)))
-    last = np.nextafter(np.float32(max(knots - 3, 1)), np.float32(0.0))
-    falls = wavelengths.falls
-    first, step = (wavelengths.count - 1, -1) if falls else (0, 1)
-    return kernel.Grid(edge, at, of, first, step, np.minimum(place, last))
+    stretches = np.float32(max(knots - 3, 1))
+    below = np.nextafter(stretches, np.float32(0.0))  # the last knots are met, not passed
+    place = np.minimum((part * stretches).astype(np.float32), below)
+    first, step = (wavelengths.count - 1, -1) if wavelengths.falls else (0, 1)
+    inverse_width = 1.0 / np.diff(nodes.node_um)
+    lean = 1.0 / (1.0 + float(np.exp(-nodes.step)))
+    hole = np.flatnonzero(of < 0)
+    stretch_low, stretch_high = edge[np.r_[0, hole + 1]], edge[np.r_[hole, len(edge) - 1]]
+    return kernel.Grid(
+        edge,
+        at,
+        of,
+        stretch_low,
+        stretch_high,
+        nodes.node_um,
+        inverse_width,
+        nodes.under,
+        lean,
+        first,
+        step,
+        place,
+    )
 
 
 def plan_of(
-    policy: SpectraPolicy, wavelengths: Wavelengths, drawn: Draws, samples: NDArray[np.int64]
+    policy: SpectraPolicy,
+    wavelengths: Wavelengths,
+    drawn: Draws,
+    nodes: Nodes,
+    samples: NDArray[np.int64],
 ) -> kernel.Plan:
     """Each sample's own numbers as the kernel has them.
 
@@ -255,68 +278,28 @@ def plan_of(
     edge, _ = wavelengths.rising
     middle = 0.5 * (edge[0] + edge[-1])
     scale = 1.0 + drawn.shift + drawn.stretch
-    nodes, weight, factor = _broadening(policy, wavelengths, drawn.resolution)
-    moved = (drawn.shift != 0.0) | (drawn.stretch != 0.0) | (nodes > 1)
+    blur = weights_of(nodes, drawn.resolution)
+    reach = np.exp(np.where(blur.half > 0, nodes.step * (blur.half + kernel.STENCIL), 0.0))
+    moved = (drawn.shift != 0.0) | (drawn.stretch != 0.0) | (blur.half > 0)
     return kernel.Plan(
         resampled=moved.astype(np.int32),
         offset_um=-drawn.stretch * middle,
         inverse=1.0 / scale,
         gain=scale if policy.quantity == "ratio" else np.ones_like(scale),
-        nodes=nodes,
-        weight=weight,
-        factor=factor,
+        factor=blur.factor,
+        half=blur.half,
+        weight=blur.weight,
+        low=blur.factor / reach,
+        high=blur.factor * reach,
         knots=drawn.knots if policy.response else drawn.knots[:, :0],
         snr=drawn.snr.astype(np.float32),
         sample=samples,
-        gaps=_inside(drawn.gaps, wavelengths.count),
+        gaps=drawn.gaps,
     )
 
 
-def _inside(gaps: NDArray[np.int32], bins: int) -> NDArray[np.int32]:
-    wrong = (gaps[..., 0] < 0) | (gaps[..., 1] > bins)
-    if wrong.any():
+def _check_gaps(drawn: Draws, bins: int) -> None:
+    if ((drawn.gaps[..., 0] < 0) | (drawn.gaps[..., 1] > bins)).any():
         raise ConfigError(
             f"gaps: one of them leaves the {bins} bins; write first and last + 1 within."
         )
-    return gaps
-
-
-def _broadening(
-    policy: SpectraPolicy, wavelengths: Wavelengths, resolution: Doubles
-) -> tuple[NDArray[np.int32], Doubles, Doubles]:
-    """Nodes of a Gaussian in ln λ: how many, their weights, and by which factor their light comes from.
-
-    They lie as dense as the finest bins, or a line would come out as a comb. Weights add up to one and
-    so do weights times factors, whatever the grid: the first keeps light, the second a flat spectrum.
-    """
-    native = 0.0 if policy.native_resolution is None else 1.0 / policy.native_resolution**2
-    wide = np.where(np.isnan(resolution), 0.0, 1.0 / resolution**2 - native)
-    if (wide < 0.0).any():
-        raise ConfigError(
-            "resolution: one is finer than native_resolution; a spectrum cannot be made sharper."
-        )
-    sigma = np.sqrt(wide) / FWHM
-    finest = float(np.log(wavelengths.high_um / wavelengths.low_um).min())
-    dense = np.minimum(finest, sigma / 2.0)
-    some = sigma > 0.0
-    half = np.ceil(_WINGS * sigma[some] / dense[some]).astype(int)
-    nodes = np.ones(len(sigma), np.int32)
-    nodes[some] = 2 * half + 1
-    most = int(nodes.max())
-    if most > _MOST_NODES:
-        raise ConfigError(
-            f"resolution: {np.nanmin(resolution):g} is {most // 8} of the finest bins wide; rebin the "
-            "spectrum first, or raise it."
-        )
-    number = np.arange(most)
-    u = (number - (nodes[:, None] - 1) / 2.0) * np.where(some, dense, 0.0)[:, None]
-    there = number < nodes[:, None]
-    scaled = u / np.where(some, sigma, 1.0)[:, None]
-    weight = np.where(there, np.exp(-0.5 * scaled**2), 0.0)
-    weight /= weight.sum(axis=1, keepdims=True)
-    spread = np.sqrt(
-        (weight * scaled**2).sum(axis=1, keepdims=True)
-    )  # wings that were cut are made good
-    factor = np.where(there, np.exp(-u / np.where(spread > 0.0, spread, 1.0)), 1.0)
-    factor /= (weight * factor).sum(axis=1, keepdims=True)
-    return nodes, weight, factor

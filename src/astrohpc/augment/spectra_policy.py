@@ -4,7 +4,7 @@ A policy says in which limits; :func:`draw` gives every sample its own numbers, 
 number alone. So they are the same in whichever batch, rank or thread a sample is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -123,6 +123,10 @@ class Draws:
                 raise ConfigError(
                     f"{name}: {values[at]:g} of sample {at} is beyond ±{MOST_SHIFT}; draw a smaller one."
                 )
+
+    def part(self, some: slice) -> "Draws":
+        """Those of some of the samples."""
+        return Draws(*(getattr(self, field.name)[some] for field in fields(self)))
 
     @classmethod
     def of(

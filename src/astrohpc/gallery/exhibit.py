@@ -33,6 +33,11 @@ class Kept:
         return (self.after - self.wanted) / self.scale if self.scale else self.after - self.wanted
 
     @property
+    def judged(self) -> bool:
+        """Whether there is a limit that it is held against."""
+        return self.limit is not None
+
+    @property
     def passed(self) -> bool:
         """Whether that is within the limit; what is not judged is not."""
         return self.limit is not None and abs(self.relative) <= self.limit
@@ -75,7 +80,7 @@ class Exhibit:
 
 def grade_of(exhibits: Sequence[Exhibit]) -> str:
     """The grade of several."""
-    judged = [kept for one in exhibits for kept in one.kept if kept.limit is not None]
+    judged = [kept for one in exhibits for kept in one.kept if kept.judged]
     return grade(sum(kept.passed for kept in judged), len(judged))
 
 

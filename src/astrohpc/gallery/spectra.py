@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.augment.spectra import FWHM, Augmented, augment
+from astrohpc.augment.spectra import Augmented, augment
+from astrohpc.augment.spectra_blur import FWHM
 from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, draw
 from astrohpc.gallery.exhibit import Exhibit, Kept, Room
 from astrohpc.gallery.pictures import draw_spectrum

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from astrohpc.augment.spectra_policy import SpectraPolicy
 from astrohpc.errors import ConfigError
@@ -12,6 +13,9 @@ from astrohpc.launch.output import note, say
 from astrohpc.settings import build
 from astrohpc.sweep import provenance
 from astrohpc.version import VERSION
+
+if TYPE_CHECKING:
+    from astrohpc.gallery.exhibit import Room
 
 _PARTIAL = 3
 
@@ -39,18 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     written = compose_root("gallery", arguments.words, arguments.config_dir)
     settings = build(GallerySettings, written, "")
     from astrohpc.gallery.page import lines, write_docs, write_page  # noqa: PLC0415 - numba and more
-    from astrohpc.gallery.spectra import spectrum_room  # noqa: PLC0415
-    from astrohpc.gallery.spectrum_files import read_spectrum, synthetic_spectrum  # noqa: PLC0415
-    from astrohpc.store.pictures import drawing  # noqa: PLC0415
 
-    rooms = []
-    with drawing():
-        spectrum = (
-            read_spectrum(Path(settings.spectrum).expanduser(), settings.column)
-            if settings.spectrum
-            else synthetic_spectrum()
-        )
-        rooms.append(spectrum_room(spectrum, settings.spectra, settings.seed))
+    rooms = _rooms(settings)
     for room in rooms:
         for line in lines(room):
             say(line)
@@ -66,8 +60,23 @@ def run(arguments: argparse.Namespace) -> int:
             },
         )
     note(f"next: look at {page}")
-    missed = [kept for room in rooms for one in room.exhibits for kept in one.kept if kept.limit]
-    return 0 if all(kept.passed for kept in missed) else _PARTIAL
+    judged = [kept for room in rooms for one in room.exhibits for kept in one.kept if kept.judged]
+    return 0 if all(kept.passed for kept in judged) else _PARTIAL
+
+
+def _rooms(settings: GallerySettings) -> list["Room"]:
+    from astrohpc.gallery.fields import fields_room, read_climate  # noqa: PLC0415
+    from astrohpc.gallery.spectra import spectrum_room  # noqa: PLC0415
+    from astrohpc.gallery.spectrum_files import read_spectrum, synthetic_spectrum  # noqa: PLC0415
+    from astrohpc.store.pictures import drawing  # noqa: PLC0415
+
+    climate = read_climate(Path(settings.source).expanduser()) if settings.source else None
+    spectrum = synthetic_spectrum()
+    if settings.spectrum:
+        spectrum = read_spectrum(Path(settings.spectrum).expanduser(), settings.column)
+    with drawing():
+        rooms = [] if climate is None else [fields_room(climate, settings.seed)]
+        return [*rooms, spectrum_room(spectrum, settings.spectra, settings.seed)]
 
 
 def _command(words: Sequence[str]) -> str:
