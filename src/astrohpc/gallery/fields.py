@@ -238,10 +238,10 @@ def _kept(climate: Climate, policy: Policy, made: Augmented) -> Iterator[Kept]:
     off = max(float(np.max(made.residuals[block.name])) for block in kept)
     names = ", ".join(block.name for block in kept)
     yield Kept(f"worst of all means ({names}), by the chain", "", 0.0, 0.0, off, 1.0)
-    found = layout.split(made.out)
+    fields = layout.split(made.out)
     for block in layout:
         if block.positive:
-            low = min(0.0, float(found[block.name].min()))
+            low = min(0.0, float(fields[block.name].min()))
             yield Kept(f"{block.name} below zero", _UNITS[block.name], 0.0, 0.0, low, 1.0, 0.0)
 
 
