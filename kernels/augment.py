@@ -38,8 +38,8 @@ from astrohpc.kernels.desk import (
 from astrohpc.kernels.formulas_warp import both, cap
 from astrohpc.kernels.levels import level_of, load, mix_time
 from astrohpc.kernels.mending import mend
-from astrohpc.kernels.statement import twin
-from astrohpc.kernels.totals import add_rows
+from astrohpc.kernels.statement import f32, twin
+from astrohpc.kernels.totals import add_rows, fill, total
 from astrohpc.kernels.warp import (
     Array,
     Controls,
@@ -81,36 +81,29 @@ def augment(
             trace(globe, controls, draws.half[s], desk.taps)
         report.own[s] = _share(globe, draws, s, desk.share)
         for t in range(own.shape[1]):
-            desk.ps[:] = WITHOUT_PRESSURE_PA
-            if blocks.pressure >= 0:
-                _block(
-                    own,
-                    other,
-                    out,
-                    draft,
-                    globe,
-                    blocks,
-                    draws,
-                    report,
-                    desk,
-                    s,
-                    t,
-                    blocks.pressure,
-                )
-            if not _weigh(globe, blocks, draws, desk, s):
-                if blocks.pressure < 0 or report.wrong[s, t, blocks.pressure] == FINE:
+            for k in range(5):
+                fill(desk.ps[k], WITHOUT_PRESSURE_PA)
+            for turn in range(-1, n_blocks):
+                if turn == 0 and not _weigh(blocks, draws, desk, s, t):
                     report.wrong[s, t, max(blocks.pressure, 0)] = THIN
-                continue
-            for b in range(n_blocks):
-                if b != blocks.pressure and blocks.table[b, KIND] != NORTHWARD:
+                    break
+                if turn < 0 <= blocks.pressure:
+                    b = blocks.pressure
+                elif turn >= 0 and turn != blocks.pressure:
+                    b = turn
+                else:
+                    continue
+                if blocks.table[b, KIND] != NORTHWARD:
                     _block(own, other, out, draft, globe, blocks, draws, report, desk, s, t, b)
+                if turn < 0 and report.wrong[s, t, b] != FINE:
+                    break
 
 
 @njit(nogil=True, error_model="numpy")
 def _share(globe: Globe, draws: Draws, s: int, share: Singles) -> float:
     """The partner's share of each cell; the sample's own share of the area."""
     rows, columns = len(globe.cos_lat), len(globe.cos_lon)
-    share[:] = np.float32(0.0)
+    fill(share, f32(0.0))
     if draws.partner[s] < 0:
         return 1.0
     x, y, z, inner, outer = draws.caps[s]
@@ -118,10 +111,9 @@ def _share(globe: Globe, draws: Draws, s: int, share: Singles) -> float:
     for j in range(rows):
         found = 0.0
         for i in range(columns):
-            inside = np.float32(0.0)
-            if draws.capped[s]:
-                level = globe.cos_lon[i] * x + globe.sin_lon[i] * y
-                inside = cap(globe.cos_lat[j] * level + globe.sin_lat[j] * z, inner, outer)
+            level = globe.cos_lon[i] * x + globe.sin_lon[i] * y
+            dot = globe.cos_lat[j] * level + globe.sin_lat[j] * z
+            inside = cap(dot, inner, outer) if draws.capped[s] else f32(0.0)
             share[j * columns + i] = both(draws.mixture[s], inside)
             found += np.float64(share[j * columns + i])
         others += found * globe.share[j]
@@ -129,11 +121,11 @@ def _share(globe: Globe, draws: Draws, s: int, share: Singles) -> float:
 
 
 @njit(nogil=True, error_model="numpy")
-def _weigh(globe: Globe, blocks: Blocks, draws: Draws, desk: Desk, s: int) -> bool:
-    """Sums of what weighs values, without layers (0) and with them (1); whether all layers have air."""
+def _weigh(blocks: Blocks, draws: Draws, desk: Desk, s: int, t: int) -> bool:
+    """Sums of what weighs values on layers; whether all of these have air."""
     mass = desk.mass
-    mass[0] = float(len(globe.cos_lon))
-    mass[1] = 0.0
+    for k in range(4):
+        fill(mass[1, k], 0.0)
     whole_a, whole_b = 0.0, 0.0
     for level in range(len(blocks.da)):
         whole_a += blocks.da[level]
@@ -141,10 +133,12 @@ def _weigh(globe: Globe, blocks: Blocks, draws: Draws, desk: Desk, s: int) -> bo
     planes = (0, 1, 3, 4)
     for k in range(4):
         plane = desk.ps[planes[k]]
-        there = (k != AFTER or draws.part[s].any()) and (k != PARTNER or draws.partner[s] >= 0)
+        there = (k != AFTER or draws.part[s, t] > 0.0) and (k != PARTNER or draws.partner[s] >= 0)
         if not there:
             continue
-        low, high = np.float64(plane.min()), np.float64(plane.max())
+        low, high = np.float64(plane[0]), np.float64(plane[0])
+        for n in range(1, len(plane)):
+            low, high = min(low, plane[n]), max(high, plane[n])
         for level in range(len(blocks.da)):
             a, b = blocks.da[level], blocks.db[level]
             if not (a + b * low > 0.0 and a + b * high > 0.0):
@@ -183,8 +177,10 @@ def _block(
     levels = max(levels, 1)
     here, partner = desk.ring, draws.partner[s]
     time, part = draws.before[s, t], draws.part[s, t]
-    desk.rows[:] = 0.0
-    desk.block[:] = -1
+    for c in range(2):
+        desk.block[c] = -1
+        for k in range(4):
+            fill(desk.rows[c, k], 0.0)
     done = 0
     for level in range(levels):
         da = blocks.da[level] if layered else 1.0
@@ -209,7 +205,7 @@ def _block(
             else:
                 gather(desk.padded[0], desk.taps, here[0, slot])
         if b == blocks.pressure:
-            desk.ps[2] = here[0, 0]
+            load(here[0, 0], desk.ps[2])
         while done < levels and (draws.upper[s, done] if layered else 0) <= level:
             for c in range(parts):
                 level_of(
@@ -221,7 +217,7 @@ def _block(
         each = b if c == 0 else mate
         mend(out, draft, globe, blocks, draws, report, desk, s, t, each, c)
         for k in range(3):
-            if not np.isfinite(desk.rows[c, k]).all():
+            if not np.isfinite(total(desk.rows[c, k], globe.share)):
                 report.wrong[s, t, each] = PARTNER_BAD if k == PARTNER else OWN_BAD
                 break
     if b == blocks.pressure:

@@ -1,6 +1,6 @@
-"""What one pass over a batch works with: what channels are, what was drawn, what was found, a thread's desk."""
+"""What one pass over a batch works with: channels, draws, what was found, and a thread's desk."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -60,10 +60,10 @@ class Draws(NamedTuple):
     capped: NDArray[np.uint8]
     caps: Array
     sigma: Singles
-    low: NDArray[np.uint32]
-    high: NDArray[np.uint32]
-    seed: np.uint32
-    operation: np.uint32
+    low: NDArray[Any]
+    high: NDArray[Any]
+    seed: Any
+    operation: Any
     spin: Array
 
 
@@ -104,6 +104,7 @@ class Desk(NamedTuple):
 
 @njit(nogil=True, error_model="numpy")
 def new_desk(rows: int, columns: int) -> Desk:
+    """Room for a grid of so many rows and columns."""
     cells = rows * columns
     one = np.float32
     return Desk(

@@ -17,7 +17,7 @@ _ELEVENTH, _THIRTEENTH = 0.09090909090909091, 0.07692307692307693
 
 @statement
 def control_weight(dot: f64, edge: f64, scale: f64) -> f64:
-    """How much a control point says at the cosine ``dot`` from it: ((dot - edge) scale)^4 inside its reach."""
+    """How much a control point says at a cosine from it: ((dot - edge) scale)^4 inside its reach."""
     part = (dot - edge) * scale
     part = part if part > 0.0 else 0.0
     square = part * part
@@ -39,7 +39,7 @@ def turned(gx: f64, gy: f64, gz: f64, x: f64, y: f64, z: f64) -> tuple[f64, f64,
 
 @statement
 def angle(y: f64, x: f64) -> f64:
-    """The angle of (x, y) from the x axis, to 1e-10: the tangent's angle halved three times, then an odd polynomial."""
+    """The angle of (x, y) from the x axis, to 1e-10: halved three times, then an odd polynomial."""
     upper = fabs(y)
     long = sqrt(x * x + y * y)
     base = long + fabs(x)

@@ -20,6 +20,7 @@ from astrohpc.kernels.desk import (
 )
 from astrohpc.kernels.formulas import normals4
 from astrohpc.kernels.formulas_warp import bounded, mass_share, mixed, noisy
+from astrohpc.kernels.statement import f32, u32
 from astrohpc.kernels.totals import add_rows, number
 from astrohpc.kernels.warp import Globe, Singles
 
@@ -55,7 +56,7 @@ def level_of(
     _between_levels(
         desk.ring[c, slot],
         desk.ring[c, 1 - slot],
-        draws.weight[s, level] if layered else np.float32(0.0),
+        draws.weight[s, level] if layered else f32(0.0),
         nearest,
         plane,
     )
@@ -90,15 +91,16 @@ def drafted(
     c: int,
     channel: int,
     level: int,
-) -> Singles:
+) -> Any:
     """Where a level waits to be mended: in its place, or in scratch."""
-    if draft.shape[0] == out.shape[0] and draft.shape[2] == out.shape[2]:
+    if draft.shape[0] == len(out) and draft.shape[1:3] == out.shape[1:3]:
         return draft[s, t, channel]
     return draft[0, 0, c * len(blocks.da) + level]
 
 
 @njit(nogil=True, error_model="numpy")
 def load(values: NDArray[Any], plane: Singles) -> None:
+    """The numbers of stored values."""
     for n in range(len(plane)):
         plane[n] = number(values[n])
 
@@ -108,10 +110,10 @@ def mix_time(
     plane: Singles, after: Singles, part: float, da: float, db: float, ps: Singles, nearest: bool
 ) -> None:
     """The plane between two times, weighted by their air."""
-    share, a, b = np.float32(part), np.float32(da), np.float32(db)
+    share, a, b = f32(part), f32(da), f32(db)
     if nearest:
         if part > 0.5:
-            plane[:] = after
+            load(after, plane)
     elif db == 0.0:
         for n in range(len(plane)):
             plane[n] = mixed(share, plane[n], after[n])
@@ -122,12 +124,12 @@ def mix_time(
 
 @njit(nogil=True, error_model="numpy")
 def _between_levels(
-    upper: Singles, lower: Singles, weight: np.float32, nearest: bool, plane: Singles
+    upper: Singles, lower: Singles, weight: Any, nearest: bool, plane: Singles
 ) -> None:
-    if weight == np.float32(0.0) or (nearest and weight <= np.float32(0.5)):
-        plane[:] = upper
+    if weight == f32(0.0) or (nearest and weight <= f32(0.5)):
+        load(upper, plane)
     elif nearest:
-        plane[:] = lower
+        load(lower, plane)
     else:
         for n in range(len(plane)):
             plane[n] = mixed(weight, upper[n], lower[n])
@@ -144,7 +146,7 @@ def _mix_partner(
     nearest: bool,
 ) -> None:
     """Mixed by mass: a part of each one's air makes the air of the result."""
-    a, b, half = np.float32(da), np.float32(db), np.float32(0.5)
+    a, b, half = f32(da), f32(db), f32(0.5)
     if nearest:
         for n in range(len(plane)):
             plane[n] = number(theirs[n]) if share[n] > half else plane[n]
@@ -161,10 +163,10 @@ def _mix_partner(
 def _draw(draws: Draws, s: int, block: int, normal: Singles) -> None:
     """Normal numbers of four channels."""
     low, high, seed, operation = draws.low[s], draws.high[s], draws.seed, draws.operation
-    four = np.uint32(block)
+    four = u32(block)
     n0, n1, n2, n3 = normal[0], normal[1], normal[2], normal[3]
     for n in range(normal.shape[1]):
-        n0[n], n1[n], n2[n], n3[n] = normals4(np.uint32(n), four, low, high, seed, operation)
+        n0[n], n1[n], n2[n], n3[n] = normals4(u32(n), four, low, high, seed, operation)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -174,5 +176,6 @@ def _one_at_poles(globe: Globe, normal: Singles, wind: bool) -> None:
     for j in range(len(globe.pole)):
         if globe.pole[j]:
             for k in range(4):
-                value = np.float32(0.0) if wind else normal[k, j * columns]
-                normal[k, j * columns : (j + 1) * columns] = value
+                value = f32(0.0) if wind else normal[k, j * columns]
+                for i in range(columns):
+                    normal[k, j * columns + i] = value

@@ -23,7 +23,8 @@ from astrohpc.kernels.desk import (
 )
 from astrohpc.kernels.formulas_warp import bounded, mended
 from astrohpc.kernels.levels import drafted
-from astrohpc.kernels.totals import add_rows, add_sizes, restore, stored, total
+from astrohpc.kernels.statement import f32
+from astrohpc.kernels.totals import add_rows, add_sizes, fill, restore, stored, total
 from astrohpc.kernels.warp import Array, Globe, Singles
 
 
@@ -47,7 +48,8 @@ def mend(
     levels = max(blocks.table[b, LEVELS], 1)
     mass, rows, target = desk.mass[1 if layered else 0], desk.rows[c], desk.target
     if not layered:
-        mass[:] = float(len(globe.cos_lon))  # pressure comes before anything else is weighed
+        for k in range(4):
+            fill(mass[k], float(len(globe.cos_lon)))
     mine, part = report.own[s], np.float64(draws.part[s, t])
     partner = draws.partner[s] >= 0
     for j in range(len(target)):
@@ -58,23 +60,13 @@ def mend(
     more = _turning(globe, draws, desk, s, part, mine) if rule == totals.SPIN and layered else 0.0
     if rule == totals.FACTOR and total(target, globe.share) < 0.0:
         report.wrong[s, t, b] = NEGATIVE
-    gain = np.float32(
-        restore(
-            rule,
-            target,
-            rows[RESULT],
-            mass[RESULT],
-            globe,
-            more,
-            desk.shift,
-        )  # fmt: skip
-    )
-    rows[RESULT] = 0.0
-    desk.sizes[:] = 0.0
+    gain = restore(rule, target, rows[RESULT], mass[RESULT], globe, more, desk.shift)
+    fill(rows[RESULT], 0.0)
+    fill(desk.sizes, 0.0)
     for level in range(levels):
         plane = drafted(out, draft, blocks, s, t, c, first + level, level)
         final = out[s, t, first + level]
-        _finish(plane, gain, desk.shift, blocks.low[b], blocks.high[b], rule, final)
+        _finish(plane, f32(gain), desk.shift, blocks.low[b], blocks.high[b], rule, final)
         da = blocks.da[level] if layered else 1.0
         db = blocks.db[level] if layered else 0.0
         add_rows(final, desk.ps[4], da, db, desk.lanes, rows[RESULT])
@@ -100,10 +92,10 @@ def _turning(globe: Globe, draws: Draws, desk: Desk, s: int, part: float, mine: 
 @njit(nogil=True, error_model="numpy")
 def _finish(
     plane: Singles,
-    gain: np.float32,
+    gain: Any,
     shift: Singles,
-    low: np.float32,
-    high: np.float32,
+    low: Any,
+    high: Any,
     rule: int,
     final: NDArray[Any],
 ) -> None:
@@ -125,7 +117,7 @@ def _tell(
     globe: Globe, rule: int, target: Array, rows: Array, sizes: Array, more: float, told: Array
 ) -> None:
     """The total as it ought to be, as it is, and without signs; of rows, the worst row's."""
-    told[:] = 0.0
+    fill(told, 0.0)
     if rule in (totals.ROWS, totals.ROWS_ZERO):
         worst = -1.0
         for j in range(len(rows)):

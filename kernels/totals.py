@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from astrohpc.kernels.formulas import from_bfloat16, to_bfloat16
 from astrohpc.kernels.formulas_warp import lane_term
-from astrohpc.kernels.warp import Globe
-
-Array = NDArray[np.float64]
-Singles = NDArray[np.float32]
+from astrohpc.kernels.statement import f32, u32
+from astrohpc.kernels.warp import Array, Globe, Singles
 
 LANES = 32
 # What is restored of a block: nothing, its mean by a shift, a positive one's by a factor, a share's between
@@ -30,11 +28,11 @@ def number(stored: Any) -> Any:
     raise NotImplementedError("compiled code only")
 
 
-@overload(number, strict=False)  # it would compare annotations
+@overload(number, strict=False)  # strictly, annotations would have to be the same
 def _number(stored: Any) -> Any:
     if isinstance(stored, types.Float):
         return lambda stored: stored
-    return lambda stored: from_bfloat16(np.uint32(stored))
+    return lambda stored: from_bfloat16(u32(stored))
 
 
 def stored(value: Any, like: Any) -> Any:
@@ -50,6 +48,13 @@ def _stored(value: Any, like: Any) -> Any:  # noqa: ARG001 - numba asks for thes
 
 
 @njit(nogil=True, error_model="numpy")
+def fill(row: NDArray[Any], value: Any) -> None:
+    """One number everywhere; numba takes seconds to compile what numpy writes for it."""
+    for n in range(len(row)):
+        row[n] = value
+
+
+@njit(nogil=True, error_model="numpy")
 def add_rows(
     values: NDArray[Any], ps: Singles, da: float, db: float, lanes: Array, rows: Array
 ) -> None:
@@ -57,7 +62,7 @@ def add_rows(
     columns = len(values) // len(rows)
     even = columns // LANES * LANES
     for j in range(len(rows)):
-        lanes[:] = 0.0
+        fill(lanes, 0.0)
         start = j * columns
         for i in range(0, even, LANES):
             for k in range(LANES):
@@ -77,7 +82,7 @@ def add_sizes(
     columns = len(values) // len(rows)
     even = columns // LANES * LANES
     for j in range(len(rows)):
-        lanes[:] = 0.0
+        fill(lanes, 0.0)
         start = j * columns
         for i in range(0, even, LANES):
             for k in range(LANES):
@@ -124,14 +129,14 @@ def restore(
     all rules but the rows' only take the total; ``mass`` [J] is the sum of mass. ``more`` is added to what
     a turn ought to have: what the air's own place on the turning planet has lost.
     """
-    shift[:] = np.float32(0.0)
+    fill(shift, f32(0.0))
     if rule == NONE:
         return 0.0
     if rule in (ROWS, ROWS_ZERO):
         for j in range(len(rows)):
             if not globe.pole[j]:  # a wind at the pole itself has no mean along its row
                 wanted = target[j] if rule == ROWS else 0.0
-                shift[j] = np.float32((wanted - rows[j]) / mass[j])
+                shift[j] = f32((wanted - rows[j]) / mass[j])
         return 0.0
     if rule == SPIN:
         wanted, found, inertia = more, 0.0, 0.0
@@ -141,18 +146,18 @@ def restore(
             found += rows[j] * lever
             inertia += mass[j] * lever * globe.cos_lat[j]
         for j in range(len(rows)):
-            shift[j] = np.float32((wanted - found) / inertia * globe.cos_lat[j])
+            shift[j] = f32((wanted - found) / inertia * globe.cos_lat[j])
         return 0.0
     share = globe.share
     wanted, found, air = total(target, share), total(rows, share), total(mass, share)
     if rule == MEAN:
-        shift[:] = np.float32((wanted - found) / air)
+        fill(shift, f32((wanted - found) / air))
         return 0.0
     if rule == SHARE and found < wanted:
         part = min((wanted - found) / (air - found), 1.0) if air > found else 0.0
-        shift[:] = np.float32(part)
+        fill(shift, f32(part))
         return -part
     if found > 0.0:
         return wanted / found - 1.0
-    shift[:] = np.float32(wanted / air)  # none is left to multiply: it comes back everywhere
+    fill(shift, f32(wanted / air))  # none is left to multiply: it comes back everywhere
     return 0.0

@@ -5,7 +5,7 @@ around x agree on. So longitude has no seam, the poles are places like others, a
 its source to x by the turn itself.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -21,9 +21,10 @@ from astrohpc.kernels.formulas_warp import (
     place,
     turned,
 )
+from astrohpc.kernels.statement import f32
 
 Array = NDArray[np.float64]
-Singles = NDArray[np.float32]
+Singles = NDArray[Any]  # of float32: to a type checker its numbers are no floats
 
 
 class Globe(NamedTuple):
@@ -86,7 +87,8 @@ def trace(globe: Globe, controls: Controls, half: Array, taps: Taps) -> None:
     at = 1
     for j in range(rows):
         up, out = globe.sin_lat[j], globe.cos_lat[j]
-        total[:], gx[:], gy[:], gz[:] = 0.0, 0.0, 0.0, 0.0
+        for i in range(columns):
+            total[i], gx[i], gy[i], gz[i] = 0.0, 0.0, 0.0, 0.0
         for k in range(len(half)):
             cx, cy, cz = out * controls.at[k, 0], out * controls.at[k, 1], up * controls.at[k, 2]
             hx, hy, hz = half[k, 0], half[k, 1], half[k, 2]
@@ -127,11 +129,11 @@ def trace(globe: Globe, controls: Controls, half: Array, taps: Taps) -> None:
 
 
 @njit(nogil=True, error_model="numpy")
-def _tap(row: int, column: float, across: bool, columns: int) -> tuple[np.uint32, np.float32]:
+def _tap(row: int, column: float, across: bool, columns: int) -> tuple[Any, Any]:
     """Where a row of I + 1 is read, and how far east of there; half a circle on when seen across a pole."""
     where = place(column + 0.5 * columns if across else column)
     west = int(np.floor(where))
-    return np.uint32(row * (columns + 1) + west % columns), np.float32(where - west)
+    return np.uint32(row * (columns + 1) + west % columns), f32(where - west)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -164,7 +166,7 @@ def gather(padded: Singles, taps: Taps, plane: Singles) -> None:
 @njit(nogil=True, error_model="numpy")
 def gather_nearest(padded: Singles, taps: Taps, plane: Singles) -> None:
     """Values of the source cells that are nearest: kinds of things have no means."""
-    half = np.float32(0.5)
+    half = f32(0.5)
     for n in range(len(plane)):
         north = fabs_of(taps.second[n]) > half
         at = taps.north[n] if north else taps.south[n]

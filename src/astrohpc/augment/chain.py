@@ -81,7 +81,7 @@ class Chain:
         own = memory.planes_of(batch, layout, "batch")
         theirs = own if others is None else memory.planes_of(others, layout, "others")
         given = memory.like(batch) if out is None else out
-        into = memory.planes_of(given, layout, "out")
+        into = memory.planes_to_fill(given, layout)
         _check_alike(own, theirs, into)
         ids = _ids(samples, "samples", len(own))
         policy, times = self.policy, own.shape[1]

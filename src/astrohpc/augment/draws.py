@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 # Operations, as they stand in the keys of random numbers.
-ELASTIC, MIXUP, CUTMIX, NOISE, JITTER, PARTNER = range(1, 7)
+ELASTIC, MIXUP, CUTMIX, NOISE, JITTER, PARTNER, NOISE_OR_NOT = range(1, 8)
 
 
 def draw(
@@ -32,30 +32,29 @@ def draw(
     spin_ms: Array,
 ) -> Draws:
     """The draws for samples ``ids`` [B]; ``partner`` [B] is where each one's partner stands."""
-    count = len(ids)
     before, part = _times(policy.jitter, seed, ids, times)
     warped, half, upper, weight = _warps(policy.elastic, layout, seed, ids, mean_ps_pa)
     mixture, mixed = _mixtures(policy.mixup, seed, ids)
     caps, capped = _caps(policy.cutmix, seed, ids)
+    # Kernels are compiled for one order in memory.
+    ordered = np.ascontiguousarray
     return Draws(
-        before,
-        part,
-        warped,
-        half,
-        upper,
-        weight,
-        np.where(mixed | (capped == 1), partner, -1).astype(np.int64),
-        mixture,
-        capped,
-        caps,
-        _sigmas(policy.noise, layout, seed, ids, spread, quality)
-        if policy.noise
-        else np.zeros((count, layout.channels), np.float32),
-        (ids & 0xFFFFFFFF).astype(np.uint32),
-        (ids >> 32).astype(np.uint32),
-        np.uint32(seed),
-        np.uint32(NOISE),
-        spin_ms,
+        before=ordered(before),
+        part=ordered(part),
+        warped=warped,
+        half=ordered(half),
+        upper=ordered(upper),
+        weight=ordered(weight),
+        partner=ordered(np.where(mixed | (capped == 1), partner, -1).astype(np.int64)),
+        mixture=mixture,
+        capped=capped,
+        caps=caps,
+        sigma=_sigmas(policy.noise, layout, seed, ids, spread, quality),
+        low=(ids & 0xFFFFFFFF).astype(np.uint32),
+        high=(ids >> 32).astype(np.uint32),
+        seed=np.uint32(seed),
+        operation=np.uint32(NOISE),
+        spin=ordered(spin_ms),
     )
 
 
@@ -151,9 +150,10 @@ def _caps(cutmix: CutMix | None, seed: int, ids: Ids) -> tuple[Array, NDArray[np
 
 
 def _sigmas(
-    noise: Noise, layout: Layout, seed: int, ids: Ids, spread: Array | None, quality: Array
+    noise: Noise | None, layout: Layout, seed: int, ids: Ids, spread: Array | None, quality: Array
 ) -> NDArray[np.float32]:
-    assert spread is not None
-    applied = _uniform(seed, NOISE + (1 << 16), ids, 1)[:, 0] < noise.probability
+    if noise is None or spread is None:
+        return np.zeros((len(ids), layout.channels), np.float32)
+    applied = _uniform(seed, NOISE_OR_NOT, ids, 1)[:, 0] < noise.probability
     factor = np.where(applied, noise.share * (1.0 + noise.gain * (1.0 - quality)), 0.0)
     return (factor[:, None] * spread[None]).astype(np.float32)

@@ -45,11 +45,36 @@ def as_floats(values: Planes) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
+def _lent(batch: Planes) -> Planes:
+    """The same memory without its mark of being read only, for which kernels would be compiled anew.
+
+    Kernels read a batch and write to ``out`` alone, which :func:`planes_to_fill` checks.
+    """
+
+    return np.asarray(_Lent(batch))
+
+
+class _Lent:
+    """What numpy makes an array of; it keeps the owner of the memory alive."""
+
+    def __init__(self, batch: Planes) -> None:
+        self.owner = batch
+        interface = batch.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+def planes_to_fill(out: Any, layout: Layout) -> Planes:
+    """As :func:`planes_of`, of what may be written to."""
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ConfigError("out: is marked as read only; give an array that may be written to.")
+    return planes_of(out, layout, "out")
+
+
 def _array(batch: Any, name: str) -> Planes:
     if isinstance(batch, np.ndarray):
         if batch.dtype != np.float32:
             raise ConfigError(f"{name}: holds {batch.dtype}; give float32.")
-        return batch
+        return batch if batch.flags.writeable else _lent(batch)
     if not hasattr(batch, "data_ptr"):
         raise ConfigError(
             f"{name}: is a {type(batch).__name__}; give an array of numpy or a tensor of torch."

@@ -8,7 +8,7 @@ from astrohpc.kernels.desk import Blocks
 from astrohpc.physics.layout import Block, Layout
 
 # Of the canonical variables, the parts of a whole: never above 1.
-SHARES = frozenset("clt siconc ice surface_albedo planetary_albedo sftlf cl".split())
+SHARES = frozenset(("clt", "siconc", "ice", "surface_albedo", "planetary_albedo", "sftlf", "cl"))
 # Temperatures are positive, but what their total means (enthalpy) is restored by a shift.
 TEMPERATURES = frozenset(("ta", "ts", "tas"))
 _KIND = {
@@ -62,7 +62,8 @@ def blocks_of(layout: Layout, mass_flux: str) -> Blocks:
         table,
         low.astype(np.float32),
         high.astype(np.float32),
-        *(np.ascontiguousarray(part, np.float64) for part in thickness),
+        np.ascontiguousarray(thickness[0], np.float64),
+        np.ascontiguousarray(thickness[1], np.float64),
         pressures[0] if pressures else -1,
     )
 
