@@ -151,13 +151,14 @@ class Check:
             sums = _on_gpu(fields, layout)
             if sums is not None:
                 return fields, sums
+        cleaned = fields
         try:
             sums = zonal_sums(fields, layout, threads=self._threads, missing="skip")
         except ConfigError:
-            fields = faults.without_infinities(fields, begin)
-            sums = zonal_sums(fields, layout, threads=self._threads, missing="skip")
-        faults.note_missing(sums.bad, layout, begin)
-        return fields, sums
+            cleaned = faults.without_infinities(fields, begin)
+            sums = zonal_sums(cleaned, layout, threads=self._threads, missing="skip")
+        faults.note_missing(sums.bad, layout, begin, fields)
+        return cleaned, sums
 
 
 def _on_gpu(fields: Mapping[str, NDArray[Any]], layout: Layout) -> ZonalSums | None:
