@@ -80,7 +80,7 @@ def saturation(fields: Mapping[str, Any], layout: Layout, worlds: Worlds) -> Amo
         most = q_sat(_sample(fields, "ta", s), p, float(worlds.gas_constant_jkgk[s]))
         over = _sample(fields, "hus", s) - most
         worst = np.unravel_index(np.argmax(over / most), over.shape)
-        return max(0.0, float(over[worst])), float(most[worst])
+        return float(np.maximum(0.0, over[worst])), float(most[worst])
 
     return _each(one, fields, layout, ("ps", "ta", "hus"))
 

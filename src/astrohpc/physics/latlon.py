@@ -90,25 +90,25 @@ class LatLon:
     @cached_property
     def share(self) -> Array:
         """The part of the whole sphere that each cell covers, (lat, lon)."""
-        columns = np.abs(np.diff(self.lon_edge_deg))
-        shares: Array = np.outer(self.row_share, columns / _CIRCLE_DEG)
+        rows = sine_difference(self.lat_edge_deg[:-1], self.lat_edge_deg[1:])
+        columns = np.diff(self.lon_edge_deg)
+        shares: Array = np.abs(np.outer(rows / 2.0, columns / _CIRCLE_DEG))
         return shares
 
     @cached_property
     def is_gaussian(self) -> bool:
-        """Whether rows stand at Gauss' latitudes and reach as far as his weights."""
-        if len(self.lat_deg) < 2:
+        """Whether rows stand at Gauss' latitudes, from pole to pole."""
+        rows = len(self.lat_deg)
+        if rows < 2 or np.ptp(self.lat_edge_deg) < 2.0 * _POLE_DEG * (1.0 - 1e-9):
             return False
-        near = 0.01 * 180.0 / len(self.lat_deg)
-        own = (np.sort(self.lat_deg), np.sort(self.lat_edge_deg))
-        return all(
-            bool(np.abs(mine - theirs).max() < near)
-            for mine, theirs in zip(own, _gaussian(len(self.lat_deg)), strict=True)
-        )
+        return bool(np.abs(np.sort(self.lat_deg) - _gaussian(rows)[0]).max() < 1.8 / rows)
 
     @cached_property
     def row_share(self) -> Array:
-        """The part of the whole sphere between each row's edges; on Gaussian rows, Gauss' weights."""
+        """The part of the sphere that each row stands for in a mean: its area.
+
+        On Gaussian rows it is Gauss' weight, whatever edges a file gives them.
+        """
         if self.is_gaussian:
             weights: Array = 0.5 * roots_legendre(len(self.lat_deg))[1]
             return weights

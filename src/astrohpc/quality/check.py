@@ -113,12 +113,12 @@ class Check:
             for begin, fields in subject.blocks():
                 if stop():
                     return None
-                sums = self._sums(fields, subject.layout, faults, begin)
+                fields, sums = self._sums(fields, subject.layout, faults, begin)  # noqa: PLW2901
                 end = begin + sums.samples
                 first, found = stream.add(sums, last=end == subject.samples)
                 for start, residuals in (
                     (first, found),
-                    (begin, stream.columns(fields)),
+                    (begin, stream.columns(fields, sums)),
                 ):
                     for one in residuals:
                         if not np.isfinite(one.value).any():
@@ -143,18 +143,22 @@ class Check:
             if law.name not in ON_REQUEST or law.name in self._settings.laws:
                 yield law
 
-    def _sums(self, fields: Fields, layout: Layout, faults: Faults, begin: int) -> ZonalSums:
+    def _sums(
+        self, fields: Fields, layout: Layout, faults: Faults, begin: int
+    ) -> tuple[Fields, ZonalSums]:
+        """The sums of a block, and its fields without infinities."""
         if self._settings.device == "cuda":
             sums = _on_gpu(fields, layout)
             if sums is not None:
-                return sums
+                return fields, sums
+        cleaned = fields
         try:
             sums = zonal_sums(fields, layout, threads=self._threads, missing="skip")
         except ConfigError:
             cleaned = faults.without_infinities(fields, begin)
             sums = zonal_sums(cleaned, layout, threads=self._threads, missing="skip")
-        faults.note_missing(sums.bad, layout, begin)
-        return sums
+        faults.note_missing(sums.bad, layout, begin, fields)
+        return cleaned, sums
 
 
 def _on_gpu(fields: Mapping[str, NDArray[Any]], layout: Layout) -> ZonalSums | None:
@@ -178,7 +182,7 @@ class Tally:
     def __init__(self, law: str, samples: int, points: int) -> None:
         self._law = law
         self._stretch = -(-samples // points)  # times that share a point of the curve
-        self.samples = self._judged = self._passed = 0
+        self.samples = self.judged = self._passed = 0
         self._sum = 0.0
         self._worst = _Worst()
         self._limit = math.nan
@@ -194,7 +198,7 @@ class Tally:
             at = number // self._stretch * self._stretch
             value, share, judged = float(one.value[k]), float(shares[k]), bool(one.judged[k])
             self.samples += 1
-            self._judged += judged
+            self.judged += judged
             self._passed += bool(one.passed[k])
             self._sum += value
             _extend(self._curves[0], at, value)
@@ -204,14 +208,19 @@ class Tally:
             if size > self._worst.size:
                 self._worst = _Worst(size, float(one.residual[k]), float(one.relative[k]), number)
 
+    @property
+    def could_be_judged(self) -> bool:
+        """Whether it has a tolerance and, in a full climate, something to be held against."""
+        return math.isfinite(self._limit) and BUDGETS[self._law].kind != "total"
+
     def kept(self) -> Kept:
         """What the report says of it."""
-        judged = self._judged > 0
+        judged = self.judged > 0
         curve = self._curves[judged]
         return Kept(
             self._law,
             self.samples,
-            self._judged,
+            self.judged,
             self._passed,
             _finite(self._sum / self.samples),
             _finite(self._worst.residual),
@@ -261,7 +270,8 @@ def _unchecked(
     asked: Collection[str],
 ) -> Iterator[Unchecked]:
     for law in laws:
-        if law.name in tallies:
+        tally = tallies.get(law.name)
+        if tally is not None and (tally.judged or not tally.could_be_judged):
             continue
         yield Unchecked(law.name, needs_of(subject, law, asked))
 
@@ -275,6 +285,9 @@ def needs_of(subject: Subject, law: Budget, asked: Collection[str], *, before: b
         return f"to be asked for, as check.laws=[{law.name}]"
     if law.kind == "constant" and subject.samples < _FEW:
         return "two times or more"
+    if law.kind == "closure" and any(name in subject.missing for name in law.uses):
+        against = (subject.missing[name] for name in law.uses if name in subject.missing)
+        return f"{', '.join(against)} to be held against"
     return "" if before else "samples in which all of its values are numbers"
 
 

@@ -33,7 +33,7 @@ def draw_law(law: LawAbout, found: Sequence[tuple[MemberResult, Kept]], mark: st
     figure: Any = Figure(figsize=(_WIDTH_IN * len(panels), _HEIGHT_IN), dpi=_DPI)
     for k, panel in enumerate(panels):
         box = 1.0 / len(panels)
-        axis = figure.add_axes((k * box + 0.15 * box, 0.17, 0.80 * box, 0.60))
+        axis = figure.add_axes((k * box + 0.17 * box, 0.17, 0.78 * box, 0.60))
         panel(axis, shown, "" if judged else law.unit)
     _, worst = worst_of(found)
     told = "" if worst.residual is None else f"worst {number(worst.residual)} {law.unit}; "
@@ -57,8 +57,9 @@ def _curves(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) ->
     if few and len(found) > 1:
         axis.legend(fontsize=6, frameon=False, ncols=2)
     if not unit:
-        axis.set_yscale("log")
+        _logarithmic(axis, "y")
         axis.axhline(1.0, color=_BEYOND, lw=1.2)
+    _whole_numbers(axis.xaxis)
     axis.set_xlabel("number of the time")
     axis.set_ylabel(unit or "|residual| / tolerance")
     axis.grid(alpha=0.25)
@@ -74,14 +75,32 @@ def _spread(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) ->
         low, high = (known.min(), known.max()) if len(known) else (_FLOOR, 1.0)
         ends = np.log10(min(low, 1.0) / 1.5), np.log10(max(high, 1.0) * 1.5)
         axis.hist(known, bins=np.logspace(*ends, 31), color=_PLAIN)
-        axis.set_xscale("log")
+        _logarithmic(axis, "x")
         axis.axvline(1.0, color=_BEYOND, lw=1.2)
     lost = len(numbers) - len(known)
     if lost:
         axis.set_title(f"{lost} of {len(numbers)} members: no number", color=_BEYOND)
     axis.set_xlabel(f"mean [{unit}]" if unit else "worst |residual| / tolerance")
+    _whole_numbers(axis.yaxis)
     axis.set_ylabel("members")
     axis.grid(alpha=0.25)
+
+
+def _logarithmic(axis: Any, which: str) -> None:
+    """Powers of ten in plain digits, for the house's pages do without mathematical text."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+
+    getattr(axis, f"set_{which}scale")("log")
+    of = getattr(axis, f"{which}axis")
+    of.set_major_locator(LogLocator(numticks=6))
+    of.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+    of.set_minor_formatter(NullFormatter())
+
+
+def _whole_numbers(of: Any) -> None:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
+    of.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _drawn(number: float | None, unit: str) -> float:

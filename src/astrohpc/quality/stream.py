@@ -21,6 +21,8 @@ from astrohpc.physics.worlds import Worlds
 
 Array = NDArray[np.float64]
 
+_NEIGHBOURS = 2  # of a time, between which an amount grows
+
 
 class Stream:
     """The laws of one member, told block after block."""
@@ -49,34 +51,41 @@ class Stream:
         self._note_first(sums)
         whole = sums if self._carried is None else _joined(self._carried, sums)
         end = self._begin + whole.samples
-        ready = end if last else end - 1
-        begin = self._told
+        begin, ready = self._told, end if last else end - 1
+        if not last and whole.samples <= _NEIGHBOURS:
+            ready = begin  # two samples alone would be taken for a member without growth
         found: tuple[Residual, ...] = ()
         if ready > begin:
-            times = None if self._times_s is None else self._times_s[self._begin : end]
-            residuals = evaluate(
-                whole,
-                self._layout,
-                self._world.take(np.zeros(whole.samples, np.intp)),
-                times,
-                engine=self._engine,
-                only=self._laws,
-                reference=self._first,
-            )
-            part = slice(begin - self._begin, ready - self._begin)
-            integrals = Integrals(whole, self._layout)
-            found = tuple(_cut(_measured(one, integrals), part) for one in residuals)
-        self._told = max(begin, ready)
-        keep = min(2, whole.samples)
-        self._carried = _cut_sums(whole, slice(whole.samples - keep, None))
-        self._begin = end - keep
+            found = self._judged(whole, end, slice(begin - self._begin, ready - self._begin))
+        self._told = ready
+        self._begin = max(self._begin, min(ready - 1, end - _NEIGHBOURS))
+        self._carried = _cut_sums(whole, slice(self._begin - end, None))
         return begin, found
 
-    def columns(self, fields: Mapping[str, NDArray[Any]]) -> tuple[Residual, ...]:
+    def _judged(self, whole: ZonalSums, end: int, part: slice) -> tuple[Residual, ...]:
+        """The residuals of a part of the samples at hand, whose neighbours are at hand too."""
+        times = None if self._times_s is None else self._times_s[self._begin : end]
+        integrals = Integrals(whole, self._layout)
+        residuals = evaluate(
+            whole,
+            self._layout,
+            self._world.take(np.zeros(whole.samples, np.intp)),
+            times,
+            engine=self._engine,
+            only=self._laws,
+            reference=self._first,
+        )
+        grows = times is not None and self._samples > _NEIGHBOURS
+        return tuple(_cut(_of_whole(one, integrals, grows=grows), part) for one in residuals)
+
+    def columns(self, fields: Mapping[str, NDArray[Any]], sums: ZonalSums) -> tuple[Residual, ...]:
         """The residuals of laws that look at columns, of a block's samples alone."""
-        count = len(next(iter(fields.values())))
-        world = self._world.take(np.zeros(count, np.intp))
-        return evaluate_columns(fields, self._layout, world, self._columns, engine=self._engine)
+        if not self._columns:
+            return ()
+        world = self._world.take(np.zeros(sums.samples, np.intp))
+        integrals = Integrals(sums, self._layout)
+        found = evaluate_columns(fields, self._layout, world, self._columns, engine=self._engine)
+        return tuple(_of_whole(one, integrals, grows=False) for one in found)
 
     def _note_first(self, sums: ZonalSums) -> None:
         """What should stay constant is held against the first sample that has all of its values."""
@@ -102,11 +111,24 @@ def _whole(integrals: Integrals, budget: Budget) -> NDArray[np.bool_]:
     return there
 
 
-def _measured(one: Residual, integrals: Integrals) -> Residual:
-    """Without values that were measured of a part; a bound is one of what is there."""
+def _of_whole(one: Residual, integrals: Integrals, *, grows: bool) -> Residual:
+    """Without what was measured of a part of the values; a bound is one of what is there.
+
+    Growth is judged only where both neighbours have all values, too.
+    """
     if one.budget.kind == "bound":
         return one
-    return replace(one, value=np.where(_whole(integrals, one.budget), one.value, np.nan))
+    there = _whole(integrals, one.budget)
+    judged = one.judged & there
+    if grows and one.budget.kind == "change":
+        judged[1:] &= there[:-1]
+        judged[:-1] &= there[1:]
+    return replace(
+        one,
+        value=np.where(there, one.value, np.nan),
+        judged=judged,
+        passed=one.passed & judged,
+    )
 
 
 def _joined(one: ZonalSums, other: ZonalSums) -> ZonalSums:
