@@ -41,8 +41,8 @@ def compiled(text: str, arch: str) -> tuple[bytes, str]:
         program = Program(text, "c++", ProgramOptions(arch=arch, **OPTIONS))
         return program.compile("cubin", logs=said).code, said.getvalue().replace("\0", "")
     except Exception as error:  # each version of cuda-core has its own for this
-        lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
-        raise NoKernel(f"NVRTC cannot compile it for {arch} ({lines[-1]})") from error
+        lines = [line for line in str(error).splitlines() if ": error" in line] or [str(error)]
+        raise NoKernel(f"NVRTC cannot compile it for {arch} ({lines[0].strip()})") from error
 
 
 def cubin(name: str, variant: Mapping[str, str], arch: str) -> Path:

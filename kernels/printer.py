@@ -40,9 +40,9 @@ _COMPARISONS: dict[type, str] = {
 }
 # What it takes, what it gives ("" for the same), and its Python; C++ calls it by its own name.
 _INTRINSICS: dict[str, tuple[Sequence[str], str, str]] = {
-    "sqrt": (FLOATS, "", "np.sqrt({})"),
-    "floor": (FLOATS, "", "np.floor({})"),
-    "fabs": (FLOATS, "", "np.abs({})"),
+    "sqrt": (FLOATS, "", "sqrt{bits}({})"),
+    "floor": (FLOATS, "", "floor{bits}({})"),
+    "fabs": (FLOATS, "", "abs({})"),
     "float_bits": (("f32",), "u32", "f32({}).view(u32)"),
     "bits_float": (("u32",), "f32", "u32({}).view(f32)"),
 }
@@ -269,7 +269,8 @@ class _Reader:
             case ast.Call(func=ast.Name(id=name), args=[operand]) if name in _INTRINSICS:
                 takes, gives, python = _INTRINSICS[name]
                 term = self.of(takes, self.term(operand), node)
-                return Term(gives or term.kind, python.format(term.python), f"{name}({term.cuda})")
+                text = python.format(term.python, bits=term.kind[1:])
+                return Term(gives or term.kind, text, f"{name}({term.cuda})")
             case ast.Call():
                 called, python, cuda = self.called(node)
                 if len(called.gives) > 1:
@@ -315,7 +316,7 @@ class _Reader:
         if kind in WHOLE:  # numba widens them; the cast brings them back, and costs nothing
             text = f"{kind}{text}"
         elif python == "*":  # by a name, for numba-cuda would contract an operator
-            text = f"{'mul32' if kind == 'f32' else 'mul64'}({one.python}, {two.python})"
+            text = f"mul{kind[1:]}({one.python}, {two.python})"
         return Term(kind, text, f"({one.cuda} {cuda} {two.cuda})")
 
     def negative(self, term: Term, node: ast.AST) -> Term:

@@ -77,7 +77,8 @@ def bits_float(x: int) -> float:
 
 _SPACE = {
     **{"u32": u32, "u64": u64, "i32": i32, "i64": i64, "f32": f32, "f64": f64},
-    **{"np": np, "mul32": operator.mul, "mul64": operator.mul},
+    **{"mul32": operator.mul, "sqrt32": np.sqrt, "floor32": np.floor},
+    **{"mul64": operator.mul, "sqrt64": np.sqrt, "floor64": np.floor},
 }
 # What a .cu file and the statements before it take for granted.
 PRELUDE = """\
@@ -145,14 +146,16 @@ def device(*functions: Callable[..., Any]) -> tuple[Any, ...]:
     from numba import cuda as numba_cuda  # noqa: PLC0415 - an extra, and slow to load
 
     cuda: Any = numba_cuda
-    # The product is asked for as one that rounds: numba-cuda has no other way to forbid contraction.
-    unfused = {}
+    exact = {}
     if not getattr(config, "ENABLE_CUDASIM", False):
-        unfused = {"mul32": cuda.libdevice.fmul_rn, "mul64": cuda.libdevice.dmul_rn}
+        # A product is asked for as one that rounds: numba-cuda has no other way to forbid contraction.
+        its = cuda.libdevice
+        exact = {"mul32": its.fmul_rn, "sqrt32": its.fsqrt_rn, "floor32": its.floorf}
+        exact |= {"mul64": its.dmul_rn, "sqrt64": its.dsqrt_rn, "floor64": its.floor}
     made: dict[str, Any] = {}
     for each in statements_of(*functions):
         name = _name(each)
-        text = _executed(each.texts.python, f"<device statement {name}>", {**made, **unfused})
+        text = _executed(each.texts.python, f"<device statement {name}>", {**made, **exact})
         made[name] = cuda.jit(device=True)(text)
     return tuple(made[function.__name__] for function in functions)
 
