@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.augment.chain import Augmented, Chain
+from astrohpc.augment.draws import draw
 from astrohpc.augment.policy import CutMix, Elastic, Jitter, Mixup, Noise, Policy
 from astrohpc.errors import ConfigError
-from astrohpc.gallery.exhibit import DECLARED, Exhibit, Kept, Room
+from astrohpc.gallery.exhibit import Exhibit, Kept, Room
 from astrohpc.gallery.pictures import draw_fields
 from astrohpc.physics.budgets import amounts
 from astrohpc.physics.lawbook import BUDGETS
@@ -34,6 +35,7 @@ Floats = NDArray[np.float32]
 
 VARIABLES = ("ps", "ta", "hus", "ua", "va")
 _TIMES, _SEEN = 3, 1  # times of a sample, and the one that is shown
+_OWN, _PARTNER = 0, 1  # numbers of the samples, by which random numbers are drawn
 # The laws that follow from what a chain declares.
 _LAWS: Mapping[str, str] = {
     "dry_air": "dry_mass",
@@ -173,16 +175,16 @@ def _exhibit(climate: Climate, policy: Policy, seed: int) -> Exhibit:
     mixing: dict[str, Any] = {}
     if mixes:
         mixing = {
-            "partners": [1],
+            "partners": [_PARTNER],
             "others": climate.partner[None],
-            "other_samples": [1],
+            "other_samples": [_PARTNER],
             "other_worlds": climate.worlds.take([1]),
         }
     made = Chain(policy)(
         climate.own[None],
         climate.layout,
         seed=seed,
-        samples=[0],
+        samples=[_OWN],
         spread=climate.spread if policy.noise else None,
         worlds=climate.worlds.take([0]),
         threads=1,
@@ -194,7 +196,7 @@ def _exhibit(climate: Climate, policy: Policy, seed: int) -> Exhibit:
         title,
         _done(policy, made),
         ", ".join(name.replace("_", " ") for name in made.declared),
-        tuple(_kept(climate, policy, made)),
+        tuple(_kept(climate, policy, made, seed)),
         _picture(climate, shown, made, mixes=mixes),
     )
 
@@ -217,45 +219,56 @@ def _done(policy: Policy, made: Augmented) -> str:
     return "; ".join(parts)
 
 
-def _kept(climate: Climate, policy: Policy, made: Augmented) -> Iterator[Kept]:
-    """Laws' amounts; then the worst that the chain itself measured of all variables and times.
-
-    With jitter the inputs' own total lies between two times by a part that only the chain knows; there the
-    chain's word alone is judged.
-    """
-    layout = climate.layout
+def _kept(climate: Climate, policy: Policy, made: Augmented, seed: int) -> Iterator[Kept]:
+    """Laws' amounts; then the worst that the chain itself measured of all variables and times."""
+    layout, share = climate.layout, float(made.lam[0])
     before, after = _amounts(climate, climate.own, 0), _amounts(climate, made.out[0], 0)
     partner = _amounts(climate, climate.partner, 1)
-    share = float(made.lam[0])
+    first, part = _moment(climate, policy, seed)
+    earlier, later = (_amounts(climate, climate.own, 0, time) for time in (first, first + 1))
     for name, law in _LAWS.items():
         if name not in made.declared or law not in before:
             continue
-        (value, scale, what, unit), (found, _, _, _) = before[law], after[law]
-        wanted = share * value + (1.0 - share) * partner[law][0]
-        limit = None if policy.jitter else DECLARED
-        yield Kept(what, unit, value, wanted, found, abs(scale), limit)
+        (value, scale), found = before[law], after[law][0]
+        own = (1.0 - part) * earlier[law][0] + part * later[law][0]
+        wanted = share * own + (1.0 - share) * partner[law][0]
+        about = BUDGETS[law]
+        yield Kept(about.title, about.unit, value, wanted, found, abs(scale))
     kept = [block for block in layout if block.role != "northward"]
     off = max(float(np.max(made.residuals[block.name])) for block in kept)
     names = ", ".join(block.name for block in kept)
     yield Kept(f"worst of all means ({names}), by the chain", "", 0.0, 0.0, off, 1.0)
     fields = layout.split(made.out)
-    for block in layout:
-        if block.positive:
-            low = min(0.0, float(fields[block.name].min()))
-            yield Kept(f"{block.name} below zero", _UNITS[block.name], 0.0, 0.0, low, 1.0, 0.0)
+    positive = [block.name for block in layout if block.positive]
+    below = sum(int((fields[name] < 0.0).sum()) for name in positive)
+    yield Kept(f"values below zero of {', '.join(positive)}", "", 0.0, 0.0, float(below), 1.0, 0.0)
+
+
+def _moment(climate: Climate, policy: Policy, seed: int) -> tuple[int, float]:
+    """The time before the one that jitter chose, and the part of the way to the next."""
+    drawn = draw(
+        Policy(name="moment", jitter=policy.jitter),
+        climate.layout,
+        seed=seed,
+        ids=np.array([_OWN], np.int64),
+        times=_TIMES,
+        partner=np.array([-1], np.int64),
+        spread=None,
+        quality=np.ones(1),
+        mean_ps_pa=np.zeros(1),
+        spin_ms=np.zeros((1, 2)),
+    )
+    return int(drawn.before[0, _SEEN]), float(drawn.part[0, _SEEN])
 
 
 def _amounts(
-    climate: Climate, values: Floats, world: int
-) -> dict[str, tuple[float, float, str, str]]:
-    """By law: value, scale, title and unit."""
-    fields = climate.layout.split(np.ascontiguousarray(values[_SEEN : _SEEN + 1]))
+    climate: Climate, values: Floats, world: int, time: int = _SEEN
+) -> dict[str, tuple[float, float]]:
+    """Value and scale by law."""
+    fields = climate.layout.split(np.ascontiguousarray(values[time : time + 1]))
     sums = zonal_sums(fields, climate.layout, threads=1)
     found = amounts(sums, climate.layout, climate.worlds.take([world]), only=tuple(_LAWS.values()))
-    return {
-        name: (float(a.value[0]), float(a.scale[0]), BUDGETS[name].title, BUDGETS[name].unit)
-        for name, a in found.items()
-    }
+    return {name: (float(a.value[0]), float(a.scale[0])) for name, a in found.items()}
 
 
 def _picture(climate: Climate, name: str, made: Augmented, *, mixes: bool) -> bytes:

@@ -21,10 +21,11 @@ def lines(room: Room) -> Iterator[str]:
     for one in room.exhibits:
         yield f"  {one.heading}. Keeps {one.keeps}."
         for kept in one.kept:
-            yield f"    {_row(kept.cells)}"
+            yield f"    {as_line(kept.cells)}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def as_line(cells: Sequence[str]) -> str:
+    """A row in words."""
     what, before, wanted, after, relative, limit, verdict = cells
     judged = f" of {limit}" if limit else ""
     return f"{what}: {before} → {after}, wanted {wanted}, off {relative}{judged}, {verdict}"

@@ -13,6 +13,7 @@ from astrohpc.store.scenes import Axis, Field, Scene
 Array = NDArray[np.float64]
 
 _WIDE_IN, _HIGH_IN, _DPI = 9.6, 2.7, 80
+_DECADES = 4.0  # from a range so wide on, wavelengths are shown by their logarithm
 
 
 def draw_spectrum(
@@ -20,33 +21,49 @@ def draw_spectrum(
 ) -> bytes:
     """Both spectra, and what one is more than the other; gaps are grey, ``sigma`` of noise is a band."""
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter  # noqa: PLC0415
 
     x = spectrum.wavelengths.centre_um
     lost = np.isnan(after)
     figure: Any = Figure(figsize=(_WIDE_IN, _HIGH_IN), dpi=_DPI)
     both = figure.add_axes((0.07, 0.17, 0.52, 0.68))
-    both.plot(x, _with_holes(spectrum, after), lw=0.9, color="tab:blue", label="after")
-    both.plot(x, _with_holes(spectrum, spectrum.values), lw=0.5, color="0.3", label="before")
+    curves = [
+        (_roughness(values), values, look)
+        for values, look in (
+            (spectrum.values, {"lw": 0.6, "color": "0.55", "label": "before"}),
+            (after, {"lw": 0.6, "color": "tab:blue", "label": "after"}),
+        )
+    ]
+    for _, values, look in sorted(curves, key=lambda one: -one[0]):  # the smoother over the rougher
+        both.plot(x, _with_holes(spectrum, values), **look)
     both.set_ylabel(f"{spectrum.name} [{spectrum.unit}]" if spectrum.unit else spectrum.name)
     both.legend(loc="upper right", frameon=False, fontsize=7)
     apart = figure.add_axes((0.68, 0.17, 0.31, 0.68))
     if sigma is not None:
         band = np.where(lost, np.nan, sigma)
-        apart.fill_between(
-            x, -band, band, color="tab:orange", alpha=0.4, lw=0, label="σ of the noise"
-        )
-        apart.legend(loc="upper right", frameon=False, fontsize=7)
-    apart.plot(x, _with_holes(spectrum, after - spectrum.values), lw=0.6, color="tab:red")
+        for side in (1.0, -1.0):
+            apart.plot(x, side * band, lw=0.9, color="black", zorder=3)
+        apart.set_title("σ of the noise in black", loc="right", fontsize=7)
+    apart.plot(x, _with_holes(spectrum, after - spectrum.values), lw=0.5, color="tab:red")
     apart.axhline(0.0, lw=0.5, color="0.5")
     for axis, title in ((both, "before and after"), (apart, "difference")):
         for low, high in _stretches(spectrum, lost):
             axis.axvspan(low, high, color="0.92", lw=0)
         axis.set_xlabel("wavelength [µm]")
-        axis.set_title(title)
+        axis.set_title(title, loc="left")
+        if x.max() > _DECADES * x.min():
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.xaxis.set_major_formatter(ScalarFormatter())
+            axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlim(x.min(), x.max())
     if spectrum.mark:
         figure.text(0.99, 0.97, spectrum.mark, va="top", ha="right", fontsize=10, color="tab:red")
     return png(figure)
+
+
+def _roughness(values: NDArray[np.float32]) -> float:
+    return float(np.nansum(np.abs(np.diff(values))))
 
 
 def _with_holes(spectrum: Spectrum, values: NDArray[np.float32]) -> NDArray[np.float32]:
