@@ -35,12 +35,14 @@ def usages() -> Iterator[Usage]:
             kind = " ".join(f"{name}={value}" for name, value in sorted(variant.items()))
             for arch in ARCHES:
                 _, said = compiled(source.text(variant), arch)
-                yield read(f"{source.name} {kind}".strip(), arch, said)
+                for kernel in source.kernels:
+                    yield read(kernel, kind, arch, said)
 
 
-def read(kernel: str, arch: str, said: str) -> Usage:
+def read(kernel: str, kind: str, arch: str, said: str) -> Usage:
     """The numbers in what ptxas said of one kernel."""
-    entry = said[said.find("Compiling entry function") :]
+    entry = said.partition(f"Compiling entry function '{kernel}' ")[2]
+    entry = entry.partition("Compiling entry function")[0]
 
     def number(pattern: str) -> int:
         found = re.search(rf"(\d+) {pattern}", entry)
@@ -50,7 +52,7 @@ def read(kernel: str, arch: str, said: str) -> Usage:
     if registers is None:
         raise NoKernel(f"the compiler told no registers of {kernel} for {arch}")
     return Usage(
-        kernel,
+        f"{kernel} {kind}",
         arch,
         int(registers[1]),
         number("bytes smem"),

@@ -92,15 +92,16 @@ def _versions() -> tuple[Any, ...]:
 
 
 @functools.lru_cache(maxsize=64)
-def _loaded(name: str, variant: tuple[tuple[str, str], ...], device: int) -> Any:
+def _loaded(name: str, kernel: str, variant: tuple[tuple[str, str], ...], device: int) -> Any:
     module = cupy()
     with module.cuda.Device(device) as chosen:
         path = cubin(name, dict(variant), f"sm_{chosen.compute_capability}")
-        return module.RawModule(path=str(path)).get_function(name)
+        return module.RawModule(path=str(path)).get_function(kernel)
 
 
 def launch(
     name: str,
+    kernel: str,
     variant: Mapping[str, str],
     stream: Stream,
     grid: Sequence[int],
@@ -108,12 +109,12 @@ def launch(
     arguments: Sequence[np.generic],
     shared_bytes: int = 0,
 ) -> None:
-    """Put a kernel on the caller's stream, behind what is there; it is not waited for.
+    """Put a kernel of a file on the caller's stream, behind what is there; it is not waited for.
 
     Arguments are numpy scalars of the very types of the kernel's; pointers are uint64.
     """
     module = cupy()
-    function = _loaded(name, tuple(sorted(variant.items())), stream.device)
+    function = _loaded(name, kernel, tuple(sorted(variant.items())), stream.device)
     with module.cuda.Device(stream.device), module.cuda.ExternalStream(stream.pointer):
         if shared_bytes > 48 * 1024:  # more has to be asked for
             function.max_dynamic_shared_size_bytes = shared_bytes

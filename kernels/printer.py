@@ -46,6 +46,14 @@ _INTRINSICS: dict[str, tuple[Sequence[str], str, str]] = {
     "float_bits": (("f32",), "u32", "f32({}).view(u32)"),
     "bits_float": (("u32",), "f32", "u32({}).view(f32)"),
 }
+_CPP_WORDS = frozenset(
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const "
+    "constexpr const_cast decltype default delete do double dynamic_cast else enum explicit export "
+    "extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq "
+    "nullptr operator or or_eq private protected public register reinterpret_cast return short signed "
+    "sizeof static static_assert static_cast struct switch template this thread_local throw true try "
+    "typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq".split()
+)
 
 
 class Signature(NamedTuple):
@@ -71,6 +79,11 @@ class Term(NamedTuple):
     python: str
     cuda: str
     value: int | float = 0
+
+
+def cpp(name: str) -> str:
+    """A variable's name in C++, whose own words are many."""
+    return f"{name}_" if name in _CPP_WORDS else name
 
 
 def read(
@@ -105,10 +118,14 @@ class _Reader:
         else:
             self.gives = (self.type_of(result, tree),)
         body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+        if cpp(self.name) != self.name:
+            self.refuse(tree, f"the name {self.name}, a word of C++", "choose another")
         python, cuda = self.block(body, 1)
         if not _returns(body):
             self.refuse(tree, "an end without return", "return a value on every path")
-        local = [f"    {kind} {name};" for name, kind in self.kinds.items() if name not in takes]
+        local = [
+            f"    {kind} {cpp(name)};" for name, kind in self.kinds.items() if name not in takes
+        ]
         gives = self.gives[0]
         if len(self.gives) > 1:
             gives = f"{self.name}_result"
@@ -116,7 +133,7 @@ class _Reader:
             struct = [f"struct {gives} {{ {members} }};"]
         else:
             struct = []
-        listed = ", ".join(f"{kind} {name}" for name, kind in takes.items())
+        listed = ", ".join(f"{kind} {cpp(name)}" for name, kind in takes.items())
         head = f"__device__ __forceinline__ {gives} {self.name}({listed}) {{"
         return Texts(
             Signature(tuple(takes.values()), self.gives),
@@ -181,7 +198,7 @@ class _Reader:
                 return [x for r in rounds for x in r[0]], [x for r in rounds for x in r[1]]
             case _:
                 self.refuse(node, f"`{ast.unparse(node).splitlines()[0]}`", "see statement.py")
-        return [f"{pad}{name} = {term.python}"], [f"{pad}{name} = {term.cuda};"]
+        return [f"{pad}{name} = {term.python}"], [f"{pad}{cpp(name)} = {term.cuda};"]
 
     def assign(self, name: str, term: Term, node: ast.AST) -> Term:
         if term.kind == "literal" and name not in self.kinds:
@@ -208,7 +225,7 @@ class _Reader:
                 self.refuse(node, "a target that is not a name", "assign to names")
             self.assign(target.id, Term(kind, "", ""), node)
             python_names.append(target.id)
-            lines.append(f"{pad}  {target.id} = all._{k};")
+            lines.append(f"{pad}  {cpp(target.id)} = all._{k};")
         return [f"{pad}{', '.join(python_names)} = {python}"], [*lines, f"{pad}}}"]
 
     def choice(self, node: ast.If, depth: int, pad: str) -> tuple[list[str], list[str]]:
@@ -283,7 +300,7 @@ class _Reader:
         if name in self.kinds:
             if name not in self.known:
                 self.refuse(node, f"{name}, which may have no value here", "assign it on all paths")
-            return Term(self.kinds[name], name, name)
+            return Term(self.kinds[name], name, cpp(name))
         number = self.look_up(name)
         if isinstance(number, bool) or not isinstance(number, int | float):
             self.refuse(node, f"the name {name}", "use arguments, variables, numbers of the module")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from astrohpc.kernels import formulas
+from astrohpc.kernels import formulas_warp as warp
 from astrohpc.kernels.statement import printed
 
 HERE = Path(__file__).parent
@@ -21,9 +22,10 @@ __device__ __forceinline__ f32 value_of(bf16 x) { return from_bfloat16(x.bits); 
 
 @dataclass(frozen=True)
 class Source:
-    """A ``.cu`` file of one kernel that has the file's name."""
+    """A ``.cu`` file, and the kernels in it."""
 
     name: str
+    kernels: tuple[str, ...]
     statements: tuple[Callable[..., Any], ...]
     variants: tuple[Mapping[str, str], ...]
     traffic: str  # what it reads and writes, in words that can be checked against a profile
@@ -49,9 +51,23 @@ SOURCES = {
     for source in (
         Source(
             "zonal",
+            ("zonal",),
             (),
             _stored("X", "P"),
             "reads x once and the row's pressure once a block; writes 52 bytes a row",
+        ),
+        Source(
+            "augment",
+            ("augment_trace", "augment_weigh", "augment", "augment_wind"),
+            (
+                *(formulas.philox, formulas.normal_pair, formulas.to_bfloat16),
+                *(warp.control_weight, warp.turned, warp.angle, warp.place, warp.carried, warp.cap),
+                *(warp.both, warp.fabs_of, warp.onward, warp.mass_share, warp.mixed, warp.between),
+                *(warp.bounded, warp.mended, warp.lane_term, warp.noisy),
+            ),
+            tuple({"X": STORED[kind]} for kind in ("float32", "bfloat16")),
+            "reads each value and its partner's once from memory, again from the second cache; writes a draft "
+            "and the result in its place (bfloat16: drafts in a scratch that blocks use again)",
         ),
     )
 }

@@ -88,6 +88,9 @@ typedef int i32;
 typedef long long i64;
 typedef float f32;
 typedef double f64;
+#ifndef DYNAMIC_SHARED
+#define DYNAMIC_SHARED(type, name) extern __shared__ type name[]
+#endif
 __device__ __forceinline__ u32 float_bits(f32 x) { return __float_as_uint(x); }
 __device__ __forceinline__ f32 bits_float(u32 x) { return __uint_as_float(x); }
 

@@ -42,6 +42,7 @@ def zonal_gpu(
     variant = {"X": STORED[x.dtype], "P": STORED[pressure.dtype if pressure else "float32"]}
     launch(
         "zonal",
+        "zonal",
         variant,
         x.stream,
         grid(samples, rows, levels, _THREADS),

@@ -24,6 +24,19 @@ def test_policies_compose_and_can_be_overridden() -> None:
     assert strong.jitter == Jitter(step=0.05)
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("augment=stong", "augment: there is no 'stong'; did you mean 'strong'"),
+        ("augment.nose.share=1", r"augment\.nose\.share: there is no .*did you mean 'noise'"),
+        ("augment.noise.sahre=1", r"augment\.noise\.sahre: there is no .*did you mean 'share'"),
+    ],
+)
+def test_a_wrong_override_is_named(override: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        policy_of(compose_root("augment", [override]))
+
+
 def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(ConfigError, match=r"augment\.elastic\.amplitude: .*did you mean"):
         policy_of({"name": "x", "elastic": {"amplitude": 3}})

@@ -6,9 +6,13 @@ import torch
 from support_augment import grid_of, layers_of, layout_of, spread_of, synthetic
 
 from astrohpc.augment.chain import Chain
+from astrohpc.augment.draws import draw
 from astrohpc.augment.policy import CutMix, Elastic, Jitter, Mixup, Noise, Policy
+from astrohpc.augment.rules import blocks_of
+from astrohpc.augment.sphere import controls_of, globe_of
 from astrohpc.errors import ConfigError
 from astrohpc.kernels.augment import augment
+from astrohpc.kernels.desk import Report
 from astrohpc.kernels.random import normals
 from astrohpc.physics.layout import Block, Layout
 
@@ -174,7 +178,7 @@ def test_bfloat16_is_the_same_arithmetic_rounded_once() -> None:
     assert short.out.dtype == torch.bfloat16
     # Mass is weighed with the pressure that was stored, which is coarser here.
     difference = np.abs(short.out.float().numpy() - full.out)
-    assert (difference <= 2.0**-8 * np.abs(full.out) + 2e-4).all()
+    assert (difference <= 2.0**-8 * np.abs(full.out) + 1e-3 * SPREAD[:, None, None]).all()
     assert max(r.max() for r in short.residuals.values()) < 1e-2
 
 
@@ -287,3 +291,38 @@ def test_bad_input_is_named(change: dict, words: str) -> None:
 def test_noise_needs_spreads() -> None:
     with pytest.raises(ConfigError, match="spread: noise is a share"):
         Chain(ALL)(BATCH, LAYOUT, seed=1, samples=IDS)
+
+
+def test_places_beyond_two_thousand_million_values_are_reached() -> None:
+    """Memory that is never touched is never there: only the last two samples are read and written."""
+    grid = grid_of("gaussian", 64, 128)
+    layout = Layout((Block("hfss", 0),), grid)
+    cells = 64 * 128
+    count = 2**31 // cells + 2
+    own, out = (np.zeros((count, 1, 1, cells), np.float32) for _ in range(2))
+    assert own.size > 2**31
+    last = np.random.default_rng(0).normal(size=(2, 1, *grid.shape)).astype(np.float32)
+    own[-2:, 0, 0] = last.reshape(2, cells)
+    policy = Policy(name="mix", elastic=Elastic(), mixup=Mixup())
+    ids = np.arange(count)
+    draws = draw(
+        policy, layout, seed=1, ids=ids, times=1, partner=np.full(count, count - 1), spread=None,
+        quality=np.ones(count), mean_ps_pa=np.full(count, 1e5), spin_ms=np.zeros((count, 2)),
+    )  # fmt: skip
+    report = Report(np.ones(count), np.zeros((count, 1, 1), np.int64), np.zeros((count, 1, 1, 3)))
+    blocks = blocks_of(layout, "free")
+    augment(
+        own,
+        own,
+        out,
+        out,
+        globe_of(layout),
+        controls_of(32),
+        blocks,
+        draws,
+        report,
+        count - 2,
+        count,
+    )
+    small = Chain(policy)(last, layout, seed=1, samples=ids[-2:], partners=[count - 1, count - 1])
+    assert np.array_equal(out[-2:, 0, 0], small.out.reshape(2, cells))

@@ -21,7 +21,10 @@ from astrohpc.augment.chain import Augmented, Chain
 from astrohpc.augment.draws import draw
 from astrohpc.augment.policy import CutMix, Elastic, Jitter, Mixup, Noise, Policy
 from astrohpc.augment.rules import SHARES
-from astrohpc.physics.layout import Layout
+from astrohpc.physics import laws
+from astrohpc.physics.integrals import Integrals
+from astrohpc.physics.layout import Block, Layout
+from astrohpc.physics.sums import zonal_sums
 from astrohpc.physics.worlds import Worlds
 
 CLOSE = 1e-6
@@ -57,8 +60,18 @@ def expected(
     return np.where(lam < 1.0, lam * own + (1.0 - lam) * rows[done.partner], own)
 
 
-def check(layout: Layout, batch: np.ndarray, done: Augmented, seed: int, policy: Policy) -> None:
-    """All totals, and all bounds."""
+def check(
+    layout: Layout,
+    batch: np.ndarray,
+    done: Augmented,
+    seed: int,
+    policy: Policy,
+    spin: np.ndarray | None = None,
+) -> None:
+    """All totals, and all bounds; ``spin`` [B] is the speed of the samples' equators."""
+    spin = np.zeros(len(batch)) if spin is None else spin
+    others = np.where(done.partner >= 0, done.partner, 0)
+    mixed = done.lam * spin + (1.0 - done.lam) * spin[others]
     for block in layout:
         part = done.out[:, :, layout.slice(block.name)]
         if block.positive:
@@ -67,11 +80,20 @@ def check(layout: Layout, batch: np.ndarray, done: Augmented, seed: int, policy:
             assert part.max() <= 1.0
         if block.role == "northward":
             continue
-        wanted = expected(layout, batch, done, total_of(layout, block, batch), seed, policy)
-        got = total_of(layout, block, done.out)
+        before, got = total_of(layout, block, batch), total_of(layout, block, done.out)
+        if block.role == "eastward":
+            before = before + turning(layout, block, batch, spin)
+            got = got + turning(layout, block, done.out, mixed)
+        wanted = expected(layout, batch, done, before, seed, policy)
         scale = np.maximum(np.abs(wanted), total_of(layout, block, done.out, size=True))
         np.testing.assert_array_less(np.abs(got - wanted), CLOSE * scale + 1e-30, block.name)
         assert done.residuals[block.name].max() < CLOSE
+
+
+def turning(layout: Layout, block: Block, fields: np.ndarray, spin: np.ndarray) -> np.ndarray:
+    """What air at rest has of angular momentum, [B, T], as the wind's is counted."""
+    rows = np.einsum("stlji->stj", thickness(layout, block, fields) * np.ones(fields.shape[-2:]))
+    return spin[:, None] * (rows @ (layout.share * layout.grid.arm**2))
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -99,6 +121,8 @@ def test_each_operation_keeps_every_total(grid: str, operation: str) -> None:
     st.floats(0.0, 0.2),
     st.floats(0.0, 7.0),
     st.floats(0.05, 5.0),
+    st.lists(st.floats(-1e-3, 1e-3), min_size=4, max_size=4),
+    st.floats(1e6, 1e8),
 )
 def test_random_chains_keep_every_total_and_bound(
     grid: str,
@@ -110,6 +134,8 @@ def test_random_chains_keep_every_total_and_bound(
     noise: float,
     amplitude_deg: float,
     concentration: float,
+    rates: list[float],
+    radius_m: float,
 ) -> None:
     layout = layout_of(grid, layers)
     batch = synthetic(layout, samples, times, seed)
@@ -121,10 +147,18 @@ def test_random_chains_keep_every_total_and_bound(
         "noise": Noise(share=noise, probability=0.7),
     }
     policy = replace(Policy(name="some"), **{name: have[name] for name in operations})
+    one = np.ones(samples)
+    worlds = Worlds(radius_m * one, 9.0 * one, np.array(rates[:samples]), 287.0 * one, 1004.0 * one)
     done = Chain(policy)(
-        batch, layout, seed=seed, samples=np.arange(samples), spread=spread_of(layout), threads=1
+        batch,
+        layout,
+        seed=seed,
+        samples=np.arange(samples),
+        spread=spread_of(layout),
+        worlds=worlds,
+        threads=1,
     )
-    check(layout, batch, done, seed, policy)
+    check(layout, batch, done, seed, policy, worlds.rotation_rate_rads * worlds.radius_m)
 
 
 @pytest.mark.parametrize("mass_flux", ["kept", "zero"])
@@ -155,21 +189,38 @@ def test_angular_momentum_counts_the_turning_of_the_planet() -> None:
     done = Chain(policy)(
         batch, layout, seed=8, samples=np.arange(3), spread=spread_of(layout), worlds=worlds
     )
-    spin = (worlds.rotation_rate_rads * worlds.radius_m)[:, None]
-    block, arm = layout.block("ua"), layout.grid.arm
-
-    def momentum(fields: np.ndarray, spin: np.ndarray) -> np.ndarray:
-        depth = np.einsum("stlji->stj", thickness(layout, block, fields)) @ (layout.share * arm**2)
-        return total_of(layout, block, fields) + spin * depth
-
-    lam = done.lam[:, None]
-    other = done.partner
-    mine, theirs = momentum(batch, spin), momentum(batch, spin)[other]
-    wanted = lam * mine + (1.0 - lam) * theirs
-    got = momentum(done.out, lam * spin + (1.0 - lam) * spin[other])
-    assert np.abs(got / wanted - 1.0).max() < CLOSE
+    check(layout, batch, done, 8, policy, worlds.rotation_rate_rads * worlds.radius_m)
     without = Chain(policy)(batch, layout, seed=8, samples=np.arange(3), spread=spread_of(layout))
     assert np.abs(without.out - done.out).max() > 1e-3  # the wind makes up for air that was moved
+
+
+def test_enthalpy_is_not_declared_where_airs_of_two_heat_capacities_are_mixed() -> None:
+    layout = layout_of()
+    one = np.ones(2)
+    worlds = Worlds(6e6 * one, 9.0 * one, 7e-5 * one, 287.0 * one, np.array([1004.0, 14000.0]))
+    for policy, kept in ((Policy(name="m", mixup=Mixup()), False), (Policy(name="e"), True)):
+        done = Chain(policy)(synthetic(layout, 2, 1), layout, seed=1, samples=[0, 1], worlds=worlds)
+        assert ("enthalpy" in done.declared) is kept
+
+
+def test_the_budgets_of_physics_find_the_same() -> None:
+    layout = layout_of("modele", "hybrid")
+    batch = synthetic(layout, 4, 1)
+    one = np.ones(4)
+    worlds = Worlds(6e6 * one, 9.0 * one, 7e-5 * one, 287.0 * one, 1004.0 * one)
+    policy = Policy(name="all", elastic=Elastic(amplitude_deg=7.0), noise=Noise(share=0.1))
+    done = Chain(policy)(
+        batch, layout, seed=6, samples=range(4), spread=spread_of(layout), worlds=worlds
+    )
+    before, after = (
+        Integrals(zonal_sums(layout.split(np.ascontiguousarray(fields[:, 0])), layout), layout)
+        for fields in (batch, done.out)
+    )
+    for name in ("ta", "hus"):
+        np.testing.assert_allclose(after.mass(name), before.mass(name), rtol=CLOSE)
+    np.testing.assert_allclose(after.area_mean("ps"), before.area_mean("ps"), rtol=CLOSE)
+    momenta = [laws.angular_momentum(each, worlds).value for each in (before, after)]
+    np.testing.assert_allclose(momenta[1], momenta[0], rtol=CLOSE)
 
 
 def test_a_mixture_by_mass_needs_no_mending() -> None:

@@ -39,8 +39,8 @@ def whole(a: u32, b: u32, c: i32, d: i32) -> tuple[u32, u64, i32, i64]:
         near -= i32(a)
     else:
         near = near ^ c
-    far = i64(c) * i64(d) - i64(near)
-    return low, wide, near, far
+    long = i64(c) * i64(d) - i64(near)  # a word of C++
+    return low, wide, near, long
 
 
 @statement

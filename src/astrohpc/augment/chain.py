@@ -116,7 +116,11 @@ class Chain:
             given,
             report.own,
             found.astype(np.int64),
-            declared(layout, policy.mass_flux),
+            declared(
+                layout,
+                policy.mass_flux,
+                one_air=_one_air(worlds, worlds if others is None else other_worlds, draws.partner),
+            ),
             _residuals(report.totals, layout),
         )
 
@@ -252,6 +256,15 @@ def _mean_ps(own: memory.Planes, ground: _Ground) -> Array:
         return np.full(len(own), float(desk.WITHOUT_PRESSURE_PA))
     channel = int(ground.blocks.table[ground.blocks.pressure, desk.FIRST])
     return np.array([memory.as_floats(s[0, channel]).astype(np.float64).mean() for s in own])
+
+
+def _one_air(worlds: Worlds | None, others: Worlds | None, partner: NDArray[np.int64]) -> bool:
+    """Whether all that is mixed has one heat capacity; unless worlds say otherwise it has."""
+    if worlds is None or others is None:
+        return True
+    mixed = partner >= 0
+    own, theirs = worlds.heat_capacity_jkgk[mixed], others.heat_capacity_jkgk[partner[mixed]]
+    return bool(np.allclose(own, theirs, rtol=1e-9, atol=0.0))
 
 
 def _spins(

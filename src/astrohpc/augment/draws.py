@@ -103,7 +103,7 @@ def _warps(
         for s in np.flatnonzero(warped):
             bends = 0.5 * elastic.layers * (2.0 * u[s, 1:3] - 1.0)
             upper[s], weight[s] = displaced(layout, float(mean_ps_pa[s]), bends)
-    return warped, 0.5 * turn.reshape(count, -1, 3), upper, weight
+    return warped, 0.5 * turn.reshape(count, elastic.points, 3), upper, weight
 
 
 def displaced(
@@ -114,6 +114,8 @@ def displaced(
     m is the part of the column's mass above, at a surface pressure; the top and the ground stay.
     """
     dp = layout.da_pa + layout.db * ps_pa
+    if not (dp > 0.0).all():  # the kernel says where
+        return np.arange(len(dp)), np.zeros(len(dp), np.float32)
     middle = (np.cumsum(dp) - 0.5 * dp) / dp.sum()
     a, b = bends
     source = middle + middle * (1.0 - middle) * (a + b * (1.0 - 2.0 * middle))

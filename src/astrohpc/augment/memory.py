@@ -13,6 +13,10 @@ Planes = NDArray[Any]
 
 def planes_of(batch: Any, layout: Layout, name: str) -> Planes:
     """A view [B, T, C, J * I] of float32, or of bfloat16 as 16 bits, of [B, T, C, J, I] or [B, C, J, I]."""
+    if not isinstance(batch, np.ndarray) and not hasattr(batch, "data_ptr"):
+        raise ConfigError(
+            f"{name}: is a {type(batch).__name__}; give an array of numpy or a tensor of torch."
+        )
     shape = tuple(int(n) for n in batch.shape)
     wanted = (layout.channels, *layout.grid.shape)
     if len(shape) not in (4, 5) or shape[-3:] != wanted:
@@ -75,10 +79,6 @@ def _array(batch: Any, name: str) -> Planes:
         if batch.dtype != np.float32:
             raise ConfigError(f"{name}: holds {batch.dtype}; give float32.")
         return batch if batch.flags.writeable else _lent(batch)
-    if not hasattr(batch, "data_ptr"):
-        raise ConfigError(
-            f"{name}: is a {type(batch).__name__}; give an array of numpy or a tensor of torch."
-        )
     import torch  # noqa: PLC0415
 
     if batch.device.type != "cpu":

@@ -81,8 +81,11 @@ def rule_of(block: Block, mass_flux: str) -> int:
     return totals.SHARE if block.name in SHARES else totals.FACTOR
 
 
-def declared(layout: Layout, mass_flux: str) -> tuple[str, ...]:
-    """What a chain keeps of a layout: the names of the promises of docs/augment.md."""
+def declared(layout: Layout, mass_flux: str, *, one_air: bool = True) -> tuple[str, ...]:
+    """What a chain keeps of a layout: the names of the promises of docs/augment.md.
+
+    ``one_air`` is whether partners are made of air of the same heat capacity.
+    """
     weighed = any(block.role == "pressure" for block in layout)
     found = ["means"]
     if weighed:
@@ -96,7 +99,7 @@ def declared(layout: Layout, mass_flux: str) -> tuple[str, ...]:
             continue
         if block.name == "hus":
             found.append("water")
-        elif block.name == "ta":
+        elif block.name == "ta" and one_air:
             found.append("enthalpy")
         elif block.role == "eastward":
             found.append("angular_momentum")

@@ -129,6 +129,10 @@ def _sentence(message: str, overrides: Sequence[str], own: Any) -> str:
 
 def _settings(group: str, own: Any) -> list[str]:
     """Return the settings that a group knows, whether its files mention them or not."""
+    if group == "augment":  # its bounds need numba, for which other commands do not wait
+        from astrohpc.augment.policy import Policy as Augmentation  # noqa: PLC0415
+
+        return [field.name for field in fields(Augmentation)]
     from astrohpc.slurm.request import Allocation, Site  # noqa: PLC0415
     from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
     from astrohpc.sweep.design import Design  # noqa: PLC0415
@@ -154,6 +158,6 @@ def _forced(override: str, own: Any) -> str:
     """
     if override.startswith("engine.settings."):  # of a program of the user's own: it knows them
         return f"++{override}"
-    key = re.match(r"(site|allocation|policy|sweep|store)\.(\w+)((?:\.\w+)*)=", override)
+    key = re.match(r"(augment|site|allocation|policy|sweep|store)\.(\w+)((?:\.\w+)*)=", override)
     free = key and key[2] in _settings(key[1], own) and (key[1], key[2]) != ("policy", "rules")
     return f"++{override}" if free else override
