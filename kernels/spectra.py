@@ -67,16 +67,18 @@ class Grid(NamedTuple):
     """Bins in the order of rising wavelength, of which the first is ``first`` in the arrays.
 
     ``edge`` [E] are all edges in µm, ``at`` [N] which of them is a bin's lower one (the next is its
-    upper one), ``of`` [E - 1] the bin above an edge or -1 where a gap is; bins without a gap between them
-    reach from ``stretch_low`` to ``stretch_high``. ``node`` [P] are nodes in µm, even in ln λ and reaching
-    beyond the edges by all that is ever weighed, ``inverse_width`` [P - 1] one over the steps between them;
-    ``under`` [E] is the node at or below an edge, ``lean`` q / (1 + q) of nodes that grow by q. ``step`` is
-    1, or -1 where wavelengths fall in the arrays. ``place`` [N] is where a bin lies among the knots.
+    upper one), ``of`` [E - 1] the bin above an edge or -1 where a gap is, ``width`` [N] how wide bins are.
+    Those without a gap between them reach from ``stretch_low`` to ``stretch_high``. ``node`` [P] are nodes
+    in µm, even in ln λ and reaching beyond the edges by all that is ever weighed, ``inverse_width`` [P - 1]
+    one over the steps between them; ``under`` [E] is the node at or below an edge, ``lean`` q / (1 + q) of
+    nodes that grow by q. ``step`` is 1, or -1 where wavelengths fall in the arrays. ``place`` [N] is where a
+    bin lies among the knots.
     """
 
     edge: Doubles
     at: NDArray[np.int64]
     of: NDArray[np.int64]
+    width: Doubles
     stretch_low: Doubles
     stretch_high: Doubles
     node: Doubles
@@ -134,6 +136,7 @@ class Room(NamedTuple):
     smeared: Doubles
     seen: Doubles
     blur: Doubles
+    normal: Floats
     bins: Floats
 
 
@@ -146,6 +149,7 @@ def room(n_bins: int, n_edges: int, n_nodes: int) -> Room:
         np.empty(n_edges),
         np.empty(n_nodes),
         np.empty(n_nodes),
+        np.empty((4, (n_bins + 3) // 4), np.float32),
         np.empty(n_bins, np.float32),
     )
 
@@ -162,21 +166,35 @@ def _read(
             at = grid.first + grid.step * i
             if state[0] == FINE or at < state[1]:
                 state[0], state[1] = NOT_FINITE, at
-    totals[SOURCE] = _total(grid, bins)
+    totals[SOURCE], _ = _total(grid, bins)
 
 
 @_inner
-def _total(grid: Grid, bins: Floats) -> float:
-    """Value times width of all bins that have a value."""
-    whole = 0.0
+def _total(grid: Grid, bins: Floats) -> tuple[float, float]:
+    """Value times width of all bins that have a value, with and without signs.
+
+    A piece is summed in four lanes, bin by bin in turn, and these in pairs.
+    """
+    whole, size = 0.0, 0.0
+    lane, bare = np.zeros(4), np.zeros(4)
     for start in range(0, bins.size, PIECE):
-        part = 0.0
-        for i in range(start, min(start + PIECE, bins.size)):
-            x = float(bins[i])
-            width = grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]]
-            part += x * width if x == x else 0.0  # noqa: PLR0124 - not NaN
-        whole += part
-    return whole
+        lane[:], bare[:] = 0.0, 0.0
+        values, width = bins[start : start + PIECE], grid.width[start : start + PIECE]
+        fours = values.size // 4 * 4
+        for i in range(0, fours, 4):
+            for k in range(4):
+                x = float(values[i + k]) * width[i + k]
+                x = x if x == x else 0.0  # noqa: PLR0124 - not NaN
+                lane[k] += x
+                bare[k] += abs(x)
+        for i in range(fours, values.size):
+            x = float(values[i]) * width[i]
+            x = x if x == x else 0.0  # noqa: PLR0124
+            lane[i - fours] += x
+            bare[i - fours] += abs(x)
+        whole += (lane[0] + lane[1]) + (lane[2] + lane[3])
+        size += (bare[0] + bare[1]) + (bare[2] + bare[3])
+    return whole, size
 
 
 # ----------------------------------------------------------------------------- resample
@@ -209,7 +227,7 @@ def _resample(grid: Grid, plan: Plan, k: int, room: Room, totals: Doubles) -> No
             )
             if known:
                 part += smeared[e + 1] - smeared[e]
-                room.bins[i] = mean_between(smeared[e], smeared[e + 1], edge[e + 1] - edge[e])
+                room.bins[i] = mean_between(smeared[e], smeared[e + 1], grid.width[i])
             else:
                 room.bins[i] = np.nan
         wanted += part
@@ -339,6 +357,7 @@ def _disturb(
     k: int,
     manner: Manner,
     given: Floats,
+    normal: Floats,
     bins: Floats,
     sigma: Floats,
     totals: Doubles,
@@ -351,45 +370,43 @@ def _disturb(
         return
     width = 0.0
     for i in range(bins.size):
-        there = bins[i] == bins[i]
-        width += grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]] if there else 0.0
+        width += grid.width[i] if bins[i] == bins[i] else 0.0
     mean = f32(totals[WANTED] / width) if width > 0.0 else f32(0.0)
     if manner.noise == PHOTON and not mean > 0.0 and width > 0.0:
         state[0] = NOT_POSITIVE
         return
-    for start in range(0, bins.size, 4):
-        normals = normals4(
-            u32(start // 4),
-            u32(0),
-            u32(plan.sample[k] & 0xFFFFFFFF),
-            u32(plan.sample[k] >> 32),
-            u32(manner.seed),
-            u32(NOISE),
-        )
-        for n in range(min(4, bins.size - start)):
-            i = start + n
-            at = grid.first + grid.step * i
-            if manner.noise == GIVEN:
-                spread = given[k, at]
-            elif manner.noise == PHOTON:
-                spread = photon_noise(bins[i], mean, plan.snr[k])
-            else:
-                spread = even_noise(mean, plan.snr[k])
-            x = disturbed(bins[i], spread, normals[n])
-            bins[i] = f32(0.0) if manner.positive and x < 0.0 else x
-            if sigma.shape[0]:
-                sigma[k, at] = spread if x == x else np.nan  # noqa: PLR0124
+    _fill(normal, manner.seed, plan.sample[k])
+    for i in range(bins.size):
+        at = grid.first + grid.step * i
+        if manner.noise == GIVEN:
+            spread = given[k, at]
+        elif manner.noise == PHOTON:
+            spread = photon_noise(bins[i], mean, plan.snr[k])
+        else:
+            spread = even_noise(mean, plan.snr[k])
+        x = disturbed(bins[i], spread, normal[i & 3, i >> 2])
+        bins[i] = f32(0.0) if manner.positive and x < 0.0 else x
+        if sigma.shape[0]:
+            sigma[k, at] = spread if x == x else np.nan  # noqa: PLR0124
     if manner.keep_total:
         _restore(grid, bins, totals, state)
 
 
 @_inner
+def _fill(normal: Floats, seed: int, sample: int) -> None:
+    """Normal numbers [4, N / 4] of a spectrum: four neighbouring bins are the channels of one cell."""
+    a, b, c, d = normal[0], normal[1], normal[2], normal[3]
+    low, high = u32(sample & 0xFFFFFFFF), u32(sample >> 32)
+    for cell in range(a.size):
+        a[cell], b[cell], c[cell], d[cell] = normals4(
+            u32(cell), u32(0), low, high, u32(seed), u32(NOISE)
+        )
+
+
+@_inner
 def _restore(grid: Grid, bins: Floats, totals: Doubles, state: NDArray[np.int64]) -> None:
     """All bins by the one factor that gives them the total that is wanted."""
-    found, size = _total(grid, bins), 0.0
-    for i in range(bins.size):
-        x = abs(float(bins[i]))
-        size += x * (grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]]) if x == x else 0.0  # noqa: PLR0124
+    found, size = _total(grid, bins)
     if size == 0.0:
         return
     # What is more below zero than above has no total that a factor near one could give back.
@@ -408,12 +425,12 @@ def _write(
     """Into the array, in its order and precision, with gaps; and the totals of what is written."""
     for i in range(bins.size):
         bins[i] = from_word(to_word(bins[i], half), half)
-    totals[RETURNED] = _total(grid, bins)
+    totals[RETURNED], _ = _total(grid, bins)
     gone = 0.0
     for g in range(plan.gaps.shape[1]):
         for i in range(plan.gaps[k, g, 0], plan.gaps[k, g, 1]):
             x = float(bins[i])
-            gone += x * (grid.edge[grid.at[i] + 1] - grid.edge[grid.at[i]]) if x == x else 0.0  # noqa: PLR0124
+            gone += x * grid.width[i] if x == x else 0.0  # noqa: PLR0124
             bins[i] = np.nan
     totals[GONE] = gone
     for i in range(bins.size):
@@ -449,5 +466,5 @@ def augment(
         else:
             totals[k, WANTED] = totals[k, SOURCE]
         _respond(grid, plan, k, manner, room.bins, totals[k], state[k])
-        _disturb(grid, plan, k, manner, given, room.bins, sigma, totals[k], state[k])
+        _disturb(grid, plan, k, manner, given, room.normal, room.bins, sigma, totals[k], state[k])
         _write(grid, plan, k, manner.half, room.bins, out[k], totals[k])

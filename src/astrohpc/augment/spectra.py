@@ -252,6 +252,7 @@ def grid_of(wavelengths: Wavelengths, knots: int, nodes: Nodes) -> kernel.Grid:
         edge,
         at,
         of,
+        edge[at + 1] - edge[at],
         stretch_low,
         stretch_high,
         nodes.node_um,
