@@ -317,6 +317,14 @@ def test_the_output_may_be_the_input() -> None:
     assert within.tobytes() == apart.tobytes()
 
 
+def test_an_array_for_reading_only_is_read() -> None:
+    values = np.random.default_rng(1).gamma(2.0, size=(4, LOG.count)).astype(np.float32)
+    free = augment(values, LOG, SpectraPolicy(), seed=3).values
+    values.flags.writeable = False
+    held = augment(values, LOG, SpectraPolicy(), seed=3).values
+    assert held.tobytes() == free.tobytes()
+
+
 def test_torch_tensors_are_used_where_they_lie_and_give_the_same_bits() -> None:
     torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
     values = np.random.default_rng(1).gamma(2.0, size=(4, LOG.count)).astype(np.float32)
@@ -394,12 +402,17 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no spectra": ({"flux": np.ones((0, LOG.count), np.float32)}, "holds no spectrum"),
     "one axis": ({"flux": np.ones(LOG.count, np.float32)}, "is not [spectra, bins]"),
     "other bins": ({"flux": np.ones((2, 5), np.float32)}, "5 bins do not go with 2000 wavelengths"),
-    "double precision": ({"flux": np.ones((2, LOG.count))}, "float64 is not float32"),
+    "double precision": ({"flux": np.ones((2, LOG.count))}, "holds float64; give float32"),
     "a step between bins": (
         {"flux": np.ones((2, 2 * LOG.count), np.float32)[:, ::2]},
-        "do not lie side by side",
+        "do not follow one another in memory",
     ),
     "an output of another shape": ({"out": np.ones((3, LOG.count), np.float32)}, "out: it must be"),
+    "a list": ({"flux": [[1.0]]}, "flux: is a list; give an array"),
+    "an output for reading": (
+        {"out": np.broadcast_to(np.ones(LOG.count, np.float32), (2, LOG.count))},
+        "marked as read only",
+    ),
     "one number for two samples": ({"samples": np.array([1])}, "is not one number for each of 2"),
     "noise without end": ({"draws": lambda: Draws.of(2, snr=[10, 0])}, "snr: 0 of sample 1 is not"),
     "noise below zero": ({"draws": lambda: Draws.of(2, snr=-3)}, "snr: -3 of sample 0 is not"),
@@ -455,10 +468,10 @@ def test_a_policy_out_of_its_limits_names_the_field(changes: dict[str, Any], sai
 def test_a_tensor_of_another_place_or_kind_is_refused() -> None:
     torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
     for flux, said in (
-        (torch.ones(2, LOG.count, device="meta"), "on meta; bring it to the CPU"),
-        (torch.ones(2, LOG.count, dtype=torch.float16), "not float32 or bfloat16"),
-        (torch.ones(LOG.count, 2).T, "do not lie side by side"),
-        (torch.ones(2, LOG.count, requires_grad=True), "carries a gradient"),
+        (torch.ones(2, LOG.count, device="meta"), "lies on meta.* bring it to the CPU"),
+        (torch.ones(2, LOG.count, dtype=torch.float16), "give float32 or bfloat16"),
+        (torch.ones(LOG.count, 2).T, "do not follow one another"),
+        (torch.ones(2, LOG.count, requires_grad=True), "gradients do not pass"),
     ):
         with pytest.raises(ConfigError, match=said):
             one(flux=flux)

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.augment import memory
 from astrohpc.augment.spectra_blur import Nodes, nodes_of, weights_of
 from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, amplitude, draw
 from astrohpc.errors import ConfigError
@@ -85,7 +86,8 @@ def augment(
     b, n = words.shape
     if n != wavelengths.count:
         raise ConfigError(f"flux: {n} bins do not go with {wavelengths.count} wavelengths.")
-    target = _like(flux) if out is None else out
+    target = memory.like(flux) if out is None else out
+    memory.check_writable(target)
     out_words, out_half = _words(target, "out")
     if out_words.shape != words.shape or out_half != half:
         raise ConfigError(
@@ -167,48 +169,16 @@ def _refuse(state: NDArray[np.int64], policy: SpectraPolicy) -> None:
 
 # ----------------------------------------------------------------------------- arrays in and out
 def _words(array: Any, name: str) -> tuple[NDArray[Any], bool]:
-    """The bits of float32, or of bfloat16 and True, of numpy's or torch's memory."""
-    if type(array).__module__.split(".")[0] == "torch":
-        import torch  # noqa: PLC0415 - only where a tensor came
-
-        if array.device.type != "cpu":
-            raise ConfigError(f"{name}: it is on {array.device}; bring it to the CPU with .cpu().")
-        if array.requires_grad:
-            raise ConfigError(f"{name}: it carries a gradient; hand over .detach() of it.")
-        half = array.dtype == torch.bfloat16
-        if not half and array.dtype != torch.float32:
-            raise ConfigError(
-                f"{name}: {array.dtype} is not float32 or bfloat16; convert it with .to()."
-            )
-        if array.is_contiguous():
-            plain = array.view(torch.uint16).numpy() if half else array.numpy()
-        else:
-            plain = np.empty((0, 0, 0))
-    else:
-        plain, half = np.asarray(array), False
-        if plain.dtype != np.float32:
-            raise ConfigError(
-                f"{name}: {plain.dtype} is not float32; convert it with .astype('float32')."
-            )
-    shape = tuple(array.shape)
+    """The bits of float32, or of bfloat16 and True, where they lie."""
+    memory.check_kind(array, name)
+    shape = tuple(int(n) for n in array.shape)
     if len(shape) != 2:
         raise ConfigError(f"{name}: shape {shape} is not [spectra, bins]; reshape it.")
     if 0 in shape:
         raise ConfigError(f"{name}: shape {shape} holds no spectrum; leave empty batches out.")
-    if plain.ndim != 2 or not plain.flags.c_contiguous:
-        raise ConfigError(
-            f"{name}: its bins do not lie side by side; hand over .contiguous() or .copy()."
-        )
-    return plain.view(np.uint16 if half else np.uint32), half
-
-
-def _like(array: Any) -> Any:
-    """Room for as much of the same kind."""
-    if isinstance(array, np.ndarray):
-        return np.empty_like(array)
-    import torch  # noqa: PLC0415
-
-    return torch.empty_like(array)
+    plain = memory.stored(array, name)
+    half = plain.dtype == np.uint16
+    return (plain if half else plain.view(np.uint32)), half
 
 
 def _noise(
