@@ -35,12 +35,13 @@ from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, amplitude, dra
 from astrohpc.errors import ConfigError
 from astrohpc.kernels import random
 from astrohpc.kernels import spectra as kernel
+from astrohpc.kernels import spectra_desk as desk
 from astrohpc.physics.wavelengths import Wavelengths
 
 Doubles = NDArray[np.float64]
 
 _AT_ONCE = 16  # spectra whose weights are held at once
-_NOISE = {"photon": kernel.PHOTON, "even": kernel.EVEN}
+_NOISE = {"photon": desk.PHOTON, "even": desk.EVEN}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Augmented:
     @cached_property
     def residual(self) -> Doubles:
         """By which part of it each total missed what was wanted; 0 where there is nothing left."""
-        wanted, held = self.totals[:, kernel.WANTED], self.totals[:, kernel.RETURNED]
+        wanted, held = self.totals[:, desk.WANTED], self.totals[:, desk.RETURNED]
         return np.where(wanted != 0.0, held / np.where(wanted != 0.0, wanted, 1.0) - 1.0, held)
 
 
@@ -93,9 +94,7 @@ def augment(
         raise ConfigError(
             "out: it must be of flux's shape and precision; leave it out to have it made."
         )
-    ids, _, _ = random.checked(
-        seed, kernel.NOISE, np.arange(b) if samples is None else samples, (n,)
-    )
+    ids, _, _ = random.checked(seed, desk.NOISE, np.arange(b) if samples is None else samples, (n,))
     if ids.shape != (b,):
         raise ConfigError(f"samples: shape {ids.shape} is not one number for each of {b} spectra.")
     drawn = draw(policy, seed, ids, n) if draws is None else draws
@@ -104,12 +103,12 @@ def augment(
             f"draws: {len(drawn.shift)} do not go with {b} spectra; give one for each."
         )
     noise = _noise(policy, drawn, sigma, (b, n))
-    if noise != kernel.NO_NOISE and policy.keep_total and n == 1:
+    if noise != desk.NO_NOISE and policy.keep_total and n == 1:
         raise ConfigError("keep_total: of one bin nothing would be left to noise; set it to false.")
     _check_gaps(drawn, n)
     nodes = nodes_of(wavelengths, drawn.resolution, policy.native_resolution)
     grid = grid_of(wavelengths, drawn.knots.shape[1], nodes)
-    manner = kernel.Manner(
+    manner = desk.Manner(
         seed,
         int(half),
         amplitude(policy.response, drawn.knots.shape[1]),
@@ -122,7 +121,7 @@ def augment(
     totals, state = np.empty((b, 4)), np.empty((b, 2), np.int64)
 
     def work(part: slice) -> None:
-        room = kernel.room(n, len(grid.edge), len(grid.node))
+        room = desk.room(n, len(grid.edge), len(grid.node))
         for first in range(part.start, part.stop, _AT_ONCE):
             some = slice(first, min(first + _AT_ONCE, part.stop))
             plan = plan_of(policy, wavelengths, drawn.part(some), nodes, ids[some])
@@ -151,13 +150,13 @@ def _refuse(state: NDArray[np.int64], policy: SpectraPolicy) -> None:
     """One sentence for the first spectrum that could not be had right."""
     if not state[:, 0].any():
         return
-    k = int(np.argmax(state[:, 0] != kernel.FINE))
+    k = int(np.argmax(state[:, 0] != desk.FINE))
     why, at = state[k]
-    if why == kernel.NOT_FINITE:
+    if why == desk.NOT_FINITE:
         raise ConfigError(
             f"flux: sample {k} has no finite number at index {at}; leave such bins out of the grid."
         )
-    if why == kernel.NOT_POSITIVE:
+    if why == desk.NOT_POSITIVE:
         raise ConfigError(
             f"flux: sample {k} has a mean that is not above 0, so photons make no noise; write noise: even."
         )
@@ -190,10 +189,10 @@ def _noise(
             raise ConfigError(f"sigma: it must be contiguous float32 {shape}; convert it.")
         if not (np.isfinite(sigma) & (sigma >= 0.0)).all():
             raise ConfigError("sigma: it has values that are below 0 or no number; mend them.")
-        return kernel.GIVEN
+        return desk.GIVEN
     silent = np.isnan(drawn.snr)
     if silent.all():
-        return kernel.NO_NOISE
+        return desk.NO_NOISE
     if silent.any():
         raise ConfigError(
             f"snr: sample {int(np.argmax(silent))} has none and others do; give all one, or none."
@@ -202,7 +201,7 @@ def _noise(
 
 
 # ----------------------------------------------------------------------------- what the kernel needs
-def grid_of(wavelengths: Wavelengths, knots: int, nodes: Nodes) -> kernel.Grid:
+def grid_of(wavelengths: Wavelengths, knots: int, nodes: Nodes) -> desk.Grid:
     """The grid as the kernel has it."""
     edge, at = wavelengths.rising
     of = np.full(len(edge) - 1, -1, np.int64)
@@ -218,7 +217,7 @@ def grid_of(wavelengths: Wavelengths, knots: int, nodes: Nodes) -> kernel.Grid:
     lean = 1.0 / (1.0 + float(np.exp(-nodes.step)))
     hole = np.flatnonzero(of < 0)
     stretch_low, stretch_high = edge[np.r_[0, hole + 1]], edge[np.r_[hole, len(edge) - 1]]
-    return kernel.Grid(
+    return desk.Grid(
         edge,
         at,
         of,
@@ -241,7 +240,7 @@ def plan_of(
     drawn: Draws,
     nodes: Nodes,
     samples: NDArray[np.int64],
-) -> kernel.Plan:
+) -> desk.Plan:
     """Each sample's own numbers as the kernel has them.
 
     Wavelengths are stretched about the middle of the grid: λ' = (1 + shift + stretch) λ - stretch · middle.
@@ -250,9 +249,9 @@ def plan_of(
     middle = 0.5 * (edge[0] + edge[-1])
     scale = 1.0 + drawn.shift + drawn.stretch
     blur = weights_of(nodes, drawn.resolution)
-    reach = np.exp(np.where(blur.half > 0, nodes.step * (blur.half + kernel.STENCIL), 0.0))
+    reach = np.exp(np.where(blur.half > 0, nodes.step * (blur.half + desk.STENCIL), 0.0))
     moved = (drawn.shift != 0.0) | (drawn.stretch != 0.0) | (blur.half > 0)
-    return kernel.Plan(
+    return desk.Plan(
         resampled=moved.astype(np.int32),
         offset_um=-drawn.stretch * middle,
         inverse=1.0 / scale,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.kernels import spectra as kernel
+from astrohpc.kernels import spectra_desk as desk
 from astrohpc.physics.wavelengths import Wavelengths
 
 Doubles = NDArray[np.float64]
@@ -54,7 +54,7 @@ def nodes_of(
     if np.isnan(resolution).all():
         return Nodes(step, 0, native, np.zeros(0), np.zeros(len(edge), np.int64))
     coarsest = float(np.nanmin(resolution))
-    pad = _half(_variance(coarsest, native), step) + kernel.STENCIL + 1
+    pad = _half(_variance(coarsest, native), step) + desk.STENCIL + 1
     if pad > _MOST:
         raise ConfigError(
             f"resolution: {coarsest:g} is {pad / _WINGS:.0f} of the finest bins wide; rebin the spectrum "

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.kernels import random
-from astrohpc.kernels import spectra as kernel
+from astrohpc.kernels import spectra_desk as desk
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -164,17 +164,17 @@ def draw(policy: SpectraPolicy, seed: int, samples: NDArray[np.int64], bins: int
     def uniform(operation: int, count: int) -> Floats:
         return random.uniforms(seed, operation, samples, (count, 1, 1))[..., 0, 0]
 
-    moves = 2.0 * uniform(kernel.SHIFT, 2).astype(np.float64) - 1.0
+    moves = 2.0 * uniform(desk.SHIFT, 2).astype(np.float64) - 1.0
     knots = (
-        uniform(kernel.RESPONSE, policy.knots) if policy.response else np.zeros((n, 0), np.float32)
+        uniform(desk.RESPONSE, policy.knots) if policy.response else np.zeros((n, 0), np.float32)
     )
     return Draws(
         shift=policy.shift * moves[:, 0],
         stretch=policy.stretch * moves[:, 1],
-        resolution=_between(policy.resolution, uniform(kernel.RESOLUTION, 1)[:, 0]),
-        snr=_between(policy.snr, uniform(kernel.SNR, 1)[:, 0]),
+        resolution=_between(policy.resolution, uniform(desk.RESOLUTION, 1)[:, 0]),
+        snr=_between(policy.snr, uniform(desk.SNR, 1)[:, 0]),
         knots=knots - np.float32(0.5) if policy.response else knots,
-        gaps=_gaps(policy, uniform(kernel.GAPS, 1 + 2 * policy.gaps), bins),
+        gaps=_gaps(policy, uniform(desk.GAPS, 1 + 2 * policy.gaps), bins),
     )
 
 

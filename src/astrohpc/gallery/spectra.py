@@ -17,7 +17,7 @@ from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, draw
 from astrohpc.gallery.exhibit import Exhibit, Kept, Room
 from astrohpc.gallery.pictures import draw_spectrum
 from astrohpc.gallery.spectrum_files import Spectrum
-from astrohpc.kernels import spectra as kernel
+from astrohpc.kernels import spectra_desk as desk
 from astrohpc.physics.wavelengths import Wavelengths
 
 Array = NDArray[np.float64]
@@ -132,8 +132,8 @@ def _kept(
     total = made.totals[0]
     unit = f"{spectrum.unit} µm".strip()
     # Counted again from what came back, in numpy: the kernel's own sums are not their own witness.
-    after = float(grid.total(made.values[0])) + float(total[kernel.GONE])
-    wanted = float(total[kernel.WANTED])
+    after = float(grid.total(made.values[0])) + float(total[desk.GONE])
+    wanted = float(total[desk.WANTED])
     yield Kept(
         "light of what is left", unit, float(grid.total(both[0])), wanted, after, abs(wanted)
     )
