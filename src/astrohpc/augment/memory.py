@@ -13,10 +13,7 @@ Planes = NDArray[Any]
 
 def planes_of(batch: Any, layout: Layout, name: str) -> Planes:
     """A view [B, T, C, J * I] of float32, or of bfloat16 as 16 bits, of [B, T, C, J, I] or [B, C, J, I]."""
-    if not isinstance(batch, np.ndarray) and not hasattr(batch, "data_ptr"):
-        raise ConfigError(
-            f"{name}: is a {type(batch).__name__}; give an array of numpy or a tensor of torch."
-        )
+    check_kind(batch, name)
     shape = tuple(int(n) for n in batch.shape)
     wanted = (layout.channels, *layout.grid.shape)
     if len(shape) not in (4, 5) or shape[-3:] != wanted:
@@ -24,13 +21,28 @@ def planes_of(batch: Any, layout: Layout, name: str) -> Planes:
             f"{name}: has shape {shape} where (sample, channel, lat, lon) or (sample, time, channel, lat, "
             f"lon) must end in {wanted}; give fields of this layout, on its grid."
         )
+    array = stored(batch, name)
+    samples, times = shape[0], shape[1] if len(shape) == 5 else 1
+    return array.reshape(samples, times, wanted[0], wanted[1] * wanted[2])
+
+
+def check_kind(batch: Any, name: str) -> None:
+    """ConfigError where this is neither numpy's nor torch's."""
+    if not isinstance(batch, np.ndarray) and not hasattr(batch, "data_ptr"):
+        raise ConfigError(
+            f"{name}: is a {type(batch).__name__}; give an array of numpy or a tensor of torch."
+        )
+
+
+def stored(batch: Any, name: str) -> Planes:
+    """The memory of float32, or of bfloat16 as 16 bits, all in one piece."""
+    check_kind(batch, name)
     array = _array(batch, name)
     if not array.flags.c_contiguous:
         raise ConfigError(
             f"{name}: its values do not follow one another in memory; call contiguous() first."
         )
-    samples, times = shape[0], shape[1] if len(shape) == 5 else 1
-    return array.reshape(samples, times, wanted[0], wanted[1] * wanted[2])
+    return array
 
 
 def like(batch: Any) -> Any:
@@ -69,9 +81,14 @@ class _Lent:
 
 def planes_to_fill(out: Any, layout: Layout) -> Planes:
     """As :func:`planes_of`, of what may be written to."""
+    check_writable(out)
+    return planes_of(out, layout, "out")
+
+
+def check_writable(out: Any) -> None:
+    """ConfigError where nothing may be written."""
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ConfigError("out: is marked as read only; give an array that may be written to.")
-    return planes_of(out, layout, "out")
 
 
 def _array(batch: Any, name: str) -> Planes:

@@ -92,6 +92,18 @@ def _convert(arguments: argparse.Namespace, _clock: Clock) -> int:
     return converting.run(arguments)
 
 
+def _check(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import checking  # noqa: PLC0415
+
+    return checking.run(arguments)
+
+
+def _augment(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import gallery  # noqa: PLC0415
+
+    return gallery.run(arguments)
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> int:
     show.status(_existing(arguments, clock), as_json=arguments.json, show_members=arguments.members)
     return 0
@@ -147,6 +159,8 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "plan": _plan,
     "convert": _convert,
     "verify": _convert,
+    "check": _check,
+    "augment": _augment,
     "status": _status,
     "watch": _watch,
     "retry": _retry,

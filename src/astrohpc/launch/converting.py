@@ -1,24 +1,22 @@
 """``convert`` and ``verify``: from files to a store, here or as one MPI job of a cluster."""
 
 import argparse
-import json
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from astrohpc.errors import ConfigError
-from astrohpc.files import canonical_json, digest, readable_failures, write_atomic
+from astrohpc.files import digest, readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.output import count, errors, note, say, table
+from astrohpc.launch.jobs import ENDS, settings_file, source_of, split_words, submit, tell
+from astrohpc.launch.output import count, note, say, table
 from astrohpc.settings import build
-from astrohpc.slurm.client import SlurmClient
-from astrohpc.slurm.render import render, write_script
+from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.store.settings import StoreSettings
-from astrohpc.sweep.folder import SweepFolder, find_sweep
+from astrohpc.sweep.folder import SweepFolder
 
 _SHARE = 0.8  # of a rank's memory that shards may fill; MPI and the file system take the rest
-_ENDS = {78: 2}  # what the job calls badly configured is an error here
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _order(arguments: argparse.Namespace) -> Order:
-    names = [word for word in arguments.words if "=" not in word or Path(word).exists()]
-    overrides = [word for word in arguments.words if word not in names]
+    names, overrides = split_words(arguments.words)
     if len(names) > 2:
         raise ConfigError(
             f"{names[2]}: is one name too many; write a source, a target, and overrides as key=value."
@@ -68,7 +65,7 @@ def _order(arguments: argparse.Namespace) -> Order:
     settings = build(StoreSettings, written["store"], "store")
     site = build(Site, written["site"], "site")
     allocation = build(Allocation, written["allocation"], "allocation")
-    source = _source(names[0] if names else None, arguments.runs)
+    source = source_of(names[0] if names else None, arguments.runs)
     sweep = SweepFolder(source).exists()
     if len(names) > 1:
         target = Path(names[1]).expanduser().absolute()
@@ -84,29 +81,6 @@ def _order(arguments: argparse.Namespace) -> Order:
     return Order(arguments.verb, source, target, settings, site, allocation)
 
 
-def _source(named: str | None, runs: Path) -> Path:
-    """A sweep by its name or folder, else any file or folder."""
-    if named is not None:
-        path = Path(named).expanduser()
-        if path.exists() and not SweepFolder(path).exists():
-            return path.absolute()
-        if not path.exists() and not SweepFolder(runs / named).exists():
-            raise ConfigError(
-                f"{named}: is neither a file, nor a folder, nor a sweep of {runs}; 'launch status' names "
-                "the sweeps."
-            )
-    return find_sweep(named, runs).path
-
-
-def _settings_file(order: Order) -> Path:
-    """The settings as the job reads them; of other settings another file, so that none is changed."""
-    content = canonical_json(asdict(order.settings))
-    path = order.folder / "scripts" / f"store.{digest(json.loads(content))[:6]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content)
-    return path
-
-
 # ----------------------------------------------------------------------------- here
 def _here(order: Order, *, dry_run: bool) -> int:
     from astrohpc.jobs import convert  # noqa: PLC0415 - sets signal handlers
@@ -115,7 +89,7 @@ def _here(order: Order, *, dry_run: bool) -> int:
         say(" ".join(order.command(sys.executable, Path("SETTINGS.json"))))
         return 0
     code = convert.run(
-        order.source, order.target, order.settings, verify=order.verb == "verify", tell=_tell
+        order.source, order.target, order.settings, verify=order.verb == "verify", tell=tell
     )
     if code in (0, 3):
         words = f"{order.source} {order.target}"
@@ -128,15 +102,7 @@ def _here(order: Order, *, dry_run: bool) -> int:
         say(
             f"next: {read}" if order.verb == "verify" and code == 0 else f"next: {after}, or {read}"
         )
-    return _ENDS.get(code, code)
-
-
-def _tell(text: str) -> None:
-    """Errors where errors go, all else as it is."""
-    if text.startswith("error: "):
-        errors.print(text, markup=False, style="red")
-    else:
-        say(text)
+    return ENDS.get(code, code)
 
 
 # ----------------------------------------------------------------------------- on a cluster
@@ -162,16 +128,10 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(request(order, order.folder / "scripts" / "store.json")))
         return 0
-    for name in ("scripts", "logs"):
-        (order.folder / name).mkdir(parents=True, exist_ok=True)
-    asked = request(order, _settings_file(order))
-    client = SlurmClient()
-    live = [one for one in client.jobs() if one.name == asked.name and one.phase != "over"]
-    if live:
-        say(f"job {live[0].job} is at it already ({live[0].phase}); see {order.folder}/logs")
+    settings = settings_file(order.folder, "store", asdict(order.settings))
+    job = submit(request(order, settings))
+    if job is None:
         return 0
-    write_script(asked.script, render(asked))
-    job = client.submit(asked)
     say(
         f"job {job} submitted: "
         f"{count(order.allocation.nodes * order.allocation.tasks_per_node, 'rank')} × "

@@ -40,6 +40,35 @@ Exit codes: 0 all of it is in the store, 3 something was left out and is named, 
 """
 
 
+CHECKS = """\
+Overrides are hydra's: check.laws=[dry_mass], check.members=one, site=..., allocation.nodes=4.
+
+  check                                 the latest sweep: its store.zarr, or its members' climates
+  check he2022                          a sweep by its name
+  check archive.zarr site=here allocation.nodes=2
+  check climate.nc                      a NetCDF file; several are a member each
+
+The report lies beside what was checked: STORE/.astrohpc/check.json and check.html, FILE's in FILE.check/,
+or where --into says.
+
+Exit codes: 0 all that was judged is within tolerance, 3 something is not or was left out and is named,
+75 it was stopped and goes on when run again, 2 it cannot be done.
+"""
+
+
+GALLERY = """\
+Overrides are hydra's: source=store.zarr, spectrum=star.csv, seed=7, spectra.resolution=[100,100].
+
+  augment source=climate.nc             each transformation of its first member, before and after
+  augment spectrum=star.csv             of a spectrum: text with units in its heading, ECSV, FITS, NetCDF
+  augment                               of a synthetic spectrum alone
+
+The page is gallery/gallery.html, or target=FOLDER, with each picture beside it.
+
+Exit codes: 0 all that was declared was kept, 3 something was not and is named, 2 it cannot be done.
+"""
+
+
 def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is easier to read whole
     """Build the parser of all verbs."""
     main = argparse.ArgumentParser(
@@ -157,6 +186,49 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
                 action="store_true",
                 help="say what each array would look like and cost to read, and stop",
             )
+
+    sub = verb(
+        "check",
+        "Hold climates against the laws of physics: mass, water, energy, momentum, and what is possible.\n\n"
+        "Run it as often as you like: what has not changed is not read again. On site=local it runs here; on "
+        "a cluster it submits one job.",
+        CHECKS,
+    )
+    sub.add_argument(
+        "words",
+        nargs="*",
+        metavar="SOURCE [OVERRIDE ...]",
+        help="a sweep's name or folder, a store, a folder of files, or files (default: the sweep made or "
+        "extended last); overrides",
+    )
+    sub.add_argument(
+        "--config-dir",
+        default=os.environ.get("ASTROHPC_CONFIGS"),
+        help="a folder with groups of your own",
+    )
+    sub.add_argument("--into", type=Path, help="the folder of the report")
+    sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
+    sub.add_argument(
+        "--explain", action="store_true", help="say which laws would be checked, and stop"
+    )
+
+    sub = verb(
+        "augment",
+        "Show each augmentation on a real field and spectrum, before and after, with what it kept.",
+        GALLERY,
+    )
+    sub.add_argument("words", nargs="*", metavar="OVERRIDE", help="key=value")
+    sub.add_argument(
+        "--config-dir",
+        default=os.environ.get("ASTROHPC_CONFIGS"),
+        help="a folder with groups of your own",
+    )
+    sub.add_argument(
+        "--docs",
+        type=Path,
+        metavar="FOLDER",
+        help="write gallery.md and small pictures there instead",
+    )
 
     sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")
     named(sub)

@@ -110,8 +110,11 @@ def _quiet(_text: str) -> None:
 
 def cores(request: Request, ranks: Ranks) -> int:
     """Threads of one rank: as asked for, or the cores that we may use, shared with this node's ranks."""
-    if request.settings.threads:
-        return request.settings.threads
+    return request.settings.threads or own_cores(ranks)
+
+
+def own_cores(ranks: Ranks) -> int:
+    """The cores that we may use, shared with this node's ranks."""
     own = len(os.sched_getaffinity(0))
     here = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE")
     together = int(here) if here and here.isdigit() else ranks.size

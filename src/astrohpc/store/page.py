@@ -4,10 +4,8 @@ What was left out comes first; then what there is, what it took, every array in 
 variable in a picture. Made of the store as it stands on disk, so that what it shows is what was stored.
 """
 
-import base64
-import html
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from astrohpc.files import digest, size, write_atomic
 from astrohpc.store.convert import Report
 from astrohpc.store.glance import Glance, open_store
 from astrohpc.store.journal import FOLDER, Done, read_journal
+from astrohpc.store.markup import details, figure, listed, opening, pairs, text
 from astrohpc.store.pictures import draw, drawing
 from astrohpc.store.scenes import axes_of, is_pictured, scene
 from astrohpc.store.settings import StoreSettings
@@ -27,7 +26,6 @@ from astrohpc.store.target import Request
 from astrohpc.version import VERSION
 
 PAGE = "report.html"
-_LISTED = 500  # files and members; more would hide what matters
 _TOLD = (
     "title",
     "source",
@@ -48,17 +46,6 @@ _COLUMNS = (
     "mean",
     "missing",
 )
-_CSS = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1400px;padding:0 1em;color:#222}
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}
-.mark{color:#c22;font-weight:bold}.out li{color:#a00}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1em}dt{color:#666}dd{margin:0}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px}caption{text-align:left;padding:.3em 0}
-th,td{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}
-figure{display:inline-block;margin:.4em;padding:.3em;border:1px solid #ddd;vertical-align:top}
-figure img{display:block;max-width:100%}figcaption{color:#a00}
-"""
 
 
 @dataclass(frozen=True)
@@ -121,36 +108,16 @@ def mark_of(attributes: Mapping[str, Any]) -> str:
 
 
 # ------------------------------------------------------------------------------------ words
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
-def _list(items: Sequence[str], name: str = "") -> str:
-    """A list; what is beyond a few hundred is only counted."""
-    lines = [f"<li>{_text(one)}</li>" for one in items[:_LISTED]]
-    if len(items) > _LISTED:
-        lines.append(f"<li>… and {len(items) - _LISTED} more, in report.json</li>")
-    return f'<ul class="{name}">' + "".join(lines) + "</ul>"
-
-
-def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{_text(a)}</dt><dd>{b}</dd>" for a, b in pairs) + "</dl>"
-
-
 def _head(
     request: Request, report: Report, made: Circumstances, root: Mapping[str, Any], mark: str
 ) -> Iterator[str]:
-    title = _text(root.get("title", request.target.name))
-    yield (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}: store</title><style>{_CSS}</style></head><body>"
-    )
-    yield f"<h1>{title}</h1>"
+    title = str(root.get("title", request.target.name))
+    yield opening(title, "store")
     if mark:
         yield f'<p class="mark">{mark}: the sources say so themselves; this is no result</p>'
     state = "stopped before its end" if report.stopped else "partial"
     yield (
-        f"<p>{_text(request.identity)} → {_text(request.target)}, {_text(made.when)}: "
+        f"<p>{text(request.identity)} → {text(request.target)}, {text(made.when)}: "
         f"{'complete, every shard proved against its source' if report.complete else state}.</p>"
     )
 
@@ -159,11 +126,11 @@ def _findings(report: Report) -> Iterator[str]:
     """What was left out, and what is to be known of the rest."""
     if report.refused:
         yield f"<h2>Left out ({len(report.refused)})</h2>"
-        yield _list([one.sentence for one in report.refused], "out")
+        yield listed([one.sentence for one in report.refused], "out")
     else:
         yield "<h2>Left out</h2><p>Nothing.</p>"
     if report.notes:
-        yield "<h2>Notes</h2>" + _list(report.notes)
+        yield "<h2>Notes</h2>" + listed(report.notes)
 
 
 def _facts(
@@ -181,24 +148,24 @@ def _facts(
     whose = root.get("astrohpc_sweep")
     commit = made.commit or "unknown (installed, not a checkout)"
     yield "<h2>What and from what</h2>"
-    yield _pairs(
+    yield pairs(
         [
-            ("source", _text(f"sweep {whose}" if whose else request.identity)),
-            ("sweep's commit", _text(root["astrohpc_commit"]))
+            ("source", text(f"sweep {whose}" if whose else request.identity)),
+            ("sweep's commit", text(root["astrohpc_commit"]))
             if root.get("astrohpc_commit")
-            else ("files", _details(f"{len(files)} files", files)),
-            ("members", _details(f"{report.members} members", names) if names else "one run"),
-            ("made by", _text(f"astrohpc {VERSION}, commit {commit}")),
-            ("settings", _text("; ".join(chosen) or "as by default")),
+            else ("files", details(f"{len(files)} files", files)),
+            ("members", details(f"{report.members} members", names) if names else "one run"),
+            ("made by", text(f"astrohpc {VERSION}, commit {commit}")),
+            ("settings", text("; ".join(chosen) or "as by default")),
         ]
     )
     rate = report.value_bytes / max(report.seconds, 1e-9)
     speed = f", {size(int(rate))}/s" if not report.kept else f"; {report.kept} shards were there"
     yield "<h2>What it took</h2>"
-    yield _pairs(
+    yield pairs(
         [
-            ("time", _text(f"{duration(report.seconds)} ({report.seconds:.2f} s){speed}")),
-            ("CPU", _text(f"{report.cpu_s:.2f} s")),
+            ("time", text(f"{duration(report.seconds)} ({report.seconds:.2f} s){speed}")),
+            ("CPU", text(f"{report.cpu_s:.2f} s")),
             ("memory", f"at most {size(report.peak_memory_bytes)} a rank, this page not counted"),
             ("ranks", f"{report.ranks} × {report.threads} threads"),
             ("encoder", "C kernel" if report.native else "wheels alone, no C kernel"),
@@ -210,10 +177,6 @@ def _facts(
             ("values", f"{size(report.value_bytes)} in {size(report.stored_bytes)}"),
         ]
     )
-
-
-def _details(summary: str, items: Sequence[str]) -> str:
-    return f"<details><summary>{_text(summary)}</summary>{_list(items)}</details>"
 
 
 # ------------------------------------------------------------------------------------ numbers
@@ -229,15 +192,15 @@ def _table(
     yield "<tr>" + "".join(f"<th>{name}</th>" for name in _COLUMNS) + "</tr>"
     for array in arrays.values():
         cells = _row(array, of_array.get(array.array.name, []))
-        name = _text(array.array.name)
+        name = text(array.array.name)
         if array.array.name in shown:
             name = f'<a href="#{_anchor(array.array.name)}">{name}</a>'
         said = array.array.attrs.get("long_name") or array.array.attrs.get("standard_name") or ""
         unit = array.array.attrs.get("units")
-        words = _text(f"{said} [{unit}]" if unit else said)
+        words = text(f"{said} [{unit}]" if unit else said)
         yield (
-            f'<tr><td title="{words}">{name}{" [" + _text(unit) + "]" if unit else ""}</td>'
-            + "".join(f"<td>{_text(cell)}</td>" for cell in cells)
+            f'<tr><td title="{words}">{name}{" [" + text(unit) + "]" if unit else ""}</td>'
+            + "".join(f"<td>{text(cell)}</td>" for cell in cells)
             + "</tr>"
         )
     yield "</table></div>"
@@ -304,16 +267,12 @@ def _anchor(path: str) -> str:
 
 def _picture(array: Glance, arrays: Mapping[str, Glance], mark: str) -> str:
     """One picture; what cannot be drawn says why, and the page goes on."""
-    name = _text(array.array.name)
+    name = text(array.array.name)
     try:
         png = draw(scene(array, axes_of(array, arrays)), mark)
     except Exception as error:  # noqa: BLE001 - a picture is not worth a page
         return (
             f'<figure id="{_anchor(array.array.name)}"><figcaption>{name}: could not be drawn '
-            f"({_text(type(error).__name__)}: {_text(error)})</figcaption></figure>"
+            f"({text(type(error).__name__)}: {text(error)})</figcaption></figure>"
         )
-    data = base64.standard_b64encode(png).decode()
-    return (
-        f'<figure id="{_anchor(array.array.name)}"><img alt="{name}" '
-        f'src="data:image/png;base64,{data}"></figure>'
-    )
+    return figure(_anchor(array.array.name), array.array.name, png)

@@ -59,11 +59,11 @@ def draw(scene: Scene, mark: str) -> bytes:
     )
     if mark:
         figure.text(0.99, 0.97, mark, va="top", ha="right", fontsize=10, color="tab:red")
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Any) -> bytes:
-    """With a palette of its own: a third of the bytes, and the colours of a map are few anyway."""
+def png(figure: Any) -> bytes:
+    """A figure as PNG, with a palette of its own: a third of the bytes, for colours are few."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415 - matplotlib's own
 
@@ -82,7 +82,7 @@ def _short(text: str, most: int) -> str:
 def _field(axis: Any, panel: Field) -> Any:
     """Colours on two axes; hatched where there is nothing."""
     x, y = _edges(panel.x, northward=False), _edges(panel.y, northward=True)
-    low, high, colours = _range(panel.values)
+    low, high, colours = _range(panel.values if panel.limits is None else np.array(panel.limits))
     axis.patch.set(facecolor="0.9", hatch="////", edgecolor="0.6")
     mesh = axis.pcolormesh(
         x, y, np.ma.masked_invalid(panel.values), cmap=colours, vmin=low, vmax=high, rasterized=True

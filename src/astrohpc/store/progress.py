@@ -18,16 +18,29 @@ class Progress:
         self._began = self._said = clock.now()
 
     def at(self, done: int) -> None:
-        """Say where it stands, if it is time to."""
+        """Say where it stands in bytes, if it is time to."""
+        rate = self._due(done)
+        if rate is not None:
+            self._tell(done, rate, f" of {size(self.total)}, {size(int(rate))}/s")
+
+    def share(self, done: int) -> None:
+        """Say where it stands where no bytes are counted, if it is time to."""
+        rate = self._due(done)
+        if rate is not None:
+            self._tell(done, rate, "")
+
+    def _due(self, done: int) -> float | None:
+        """How much is done in a second; None where there is nothing to say yet."""
         now = self._clock.now()
-        if now - self._said < _EVERY_S or not done:
-            return
+        if now - self._said < _EVERY_S or not 0 < done < self.total:
+            return None
         self._said = now
-        rate = done / (now - self._began)
+        return done / (now - self._began)
+
+    def _tell(self, done: int, rate: float, of: str) -> None:
         left = (self.total - done) / rate
-        ends = time.strftime("%H:%M:%S", time.localtime(now + left))
-        share = 100 * done // max(self.total, 1)
-        self._say(f"{share} % of {size(self.total)}, {size(int(rate))}/s, ends at {ends}")
+        ends = time.strftime("%H:%M:%S", time.localtime(self._said + left))
+        self._say(f"{100 * done // max(self.total, 1)} %{of}, ends at {ends}")
 
 
 def peak_memory_bytes() -> int:

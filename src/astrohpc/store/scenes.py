@@ -54,12 +54,13 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Values on two axes; NaN where there is nothing."""
+    """Values on two axes; NaN where there is nothing. ``limits`` of the colours, or what there is."""
 
     title: str
     y: Axis
     x: Axis
     values: Array
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

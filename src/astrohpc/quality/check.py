@@ -1,0 +1,313 @@
+"""One member held against the laws: blocks, sums, residuals, and what is kept of them."""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrohpc.errors import ConfigError
+from astrohpc.physics.budgets import Residual
+from astrohpc.physics.law import Budget
+from astrohpc.physics.lawbook import BUDGETS
+from astrohpc.physics.layout import Layout
+from astrohpc.physics.sums import ZonalSums, zonal_sums, zonal_sums_torch
+from astrohpc.quality.faults import Faults
+from astrohpc.quality.request import Opened, mark_of_member
+from astrohpc.quality.results import Kept, LawAbout, MemberResult, Unchecked
+from astrohpc.quality.settings import CheckSettings
+from astrohpc.quality.stream import Stream
+from astrohpc.quality.subject import Fields, Subject, subject_of
+from astrohpc.settings import suggest
+
+ON_REQUEST = (
+    "saturation",
+)  # a mean over a month may lie above the saturation of its mean temperature
+_FEW = 2  # samples that say something of change
+
+
+def laws_of(names: Sequence[str]) -> tuple[Budget, ...]:
+    """The laws of these names, or all; ConfigError where there is no such law."""
+    for name in names:
+        if name not in BUDGETS:
+            raise ConfigError(f"laws: there is no {name!r}{suggest(name, BUDGETS)}")
+    return tuple(law for law in BUDGETS.values() if not names or law.name in names)
+
+
+def statement(law: Budget) -> str:
+    """What a report depends on of a law that may be stated anew."""
+    engines = sorted((name, one.limit, one.relative) for name, one in law.engines.items())
+    own = (law.tolerance.limit, law.tolerance.relative)
+    return f"{law.name} {law.kind} {law.needs} {law.uses} {own} {engines}"
+
+
+def wanted(laws: Iterable[Budget]) -> tuple[str, ...]:
+    """All variables that these laws take in."""
+    return tuple(dict.fromkeys(name for law in laws for name in (*law.needs, *law.uses)))
+
+
+def open_subject(opened: Opened, number: int, name: str, laws: Iterable[Budget]) -> Subject:
+    """One member, ready to be read; ConfigError where it cannot be."""
+    holder = opened.member(number)
+    return subject_of(holder, _where(opened, name), wanted(laws))
+
+
+def _where(opened: Opened, name: str) -> str:
+    if opened.request.files:
+        return name or opened.request.source.name
+    return f"member {name}" if name else opened.request.source.name
+
+
+class Check:
+    """The check of one member."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        number: int,
+        name: str,
+        settings: CheckSettings,
+        points: int,
+        threads: int,
+    ) -> None:
+        self._opened, self._number, self._name = opened, number, name
+        self._settings, self._points, self._threads = settings, points, threads
+        self.mark = ""
+
+    def run(self, stop: Callable[[], bool], far: Callable[[float], None]) -> MemberResult | None:
+        """What was found; None where we were asked to stop. What cannot be read is in the result."""
+        where, laws = _where(self._opened, self._name), laws_of(self._settings.laws)
+        try:
+            subject = open_subject(self._opened, self._number, self._name, laws)
+            self.mark = mark_of_member(subject.holder)
+            try:
+                return self._judged(subject, laws, stop, far)
+            finally:
+                subject.holder.close()
+        except (ConfigError, OSError) as error:
+            text = str(error)
+            sentence = text if text.startswith((f"{where}: ", "/")) else f"{where}: {text}"
+            return MemberResult(self._name, 0, left_out=(sentence,))
+
+    def _judged(
+        self,
+        subject: Subject,
+        laws: Sequence[Budget],
+        stop: Callable[[], bool],
+        far: Callable[[float], None],
+    ) -> MemberResult | None:
+        faults = Faults(subject.where)
+        tallies: dict[str, Tally] = {}
+        possible = [law.name for law in self._asked(laws) if law.applies(subject.names)]
+        if subject.layout is not None and possible:
+            stream = Stream(
+                subject.layout,
+                subject.holder.attrs,
+                possible,
+                subject.samples,
+                subject.axes.times_s,
+                str(subject.holder.attrs.get("engine", "")),
+            )
+            for begin, fields in subject.blocks():
+                if stop():
+                    return None
+                fields, sums = self._sums(fields, subject.layout, faults, begin)  # noqa: PLW2901
+                end = begin + sums.samples
+                first, found = stream.add(sums, last=end == subject.samples)
+                for start, residuals in (
+                    (first, found),
+                    (begin, stream.columns(fields, sums)),
+                ):
+                    for one in residuals:
+                        if not np.isfinite(one.value).any():
+                            continue
+                        law = one.budget.name
+                        if law not in tallies:
+                            tallies[law] = Tally(law, subject.samples, self._points)
+                        tallies[law].add(start, one)
+                far(end / subject.samples)
+        return MemberResult(
+            self._name,
+            subject.samples,
+            tuple(tallies[law.name].kept() for law in laws if law.name in tallies),
+            tuple(_unchecked(subject, laws, tallies, self._settings.laws)),
+            faults.sentences(),
+            subject.left_out,
+        )
+
+    def _asked(self, laws: Sequence[Budget]) -> Iterator[Budget]:
+        """All laws but those that say little of means in time, unless they are asked for by name."""
+        for law in laws:
+            if law.name not in ON_REQUEST or law.name in self._settings.laws:
+                yield law
+
+    def _sums(
+        self, fields: Fields, layout: Layout, faults: Faults, begin: int
+    ) -> tuple[Fields, ZonalSums]:
+        """The sums of a block, and its fields without infinities."""
+        if self._settings.device == "cuda":
+            sums = _on_gpu(fields, layout)
+            if sums is not None:
+                return fields, sums
+        cleaned = fields
+        try:
+            sums = zonal_sums(fields, layout, threads=self._threads, missing="skip")
+        except ConfigError:
+            cleaned = faults.without_infinities(fields, begin)
+            sums = zonal_sums(cleaned, layout, threads=self._threads, missing="skip")
+        faults.note_missing(sums.bad, layout, begin, fields)
+        return cleaned, sums
+
+
+def _on_gpu(fields: Mapping[str, NDArray[Any]], layout: Layout) -> ZonalSums | None:
+    """Sums of a block on the GPU; None where a value is no number, which the CPU then names."""
+    import torch  # noqa: PLC0415 - only who has a GPU needs it
+
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "device: cuda was asked for and torch finds no GPU; write check.device=cpu, or ask for a node "
+            "with one."
+        )
+    there = {name: torch.from_numpy(values).cuda() for name, values in fields.items()}
+    made = zonal_sums_torch(there, layout)
+    arrays = [one.cpu().numpy() for one in vars(made).values()]
+    return ZonalSums(*arrays) if np.isfinite(arrays[0]).all() else None
+
+
+class Tally:
+    """How one law is kept by one member, as its blocks come; a few numbers, whatever the length."""
+
+    def __init__(self, law: str, samples: int, points: int) -> None:
+        self._law = law
+        self._stretch = -(-samples // points)  # times that share a point of the curve
+        self.samples = self.judged = self._passed = 0
+        self._sum = 0.0
+        self._worst = _Worst()
+        self._limit = math.nan
+        self._curves: tuple[dict[int, float], dict[int, float]] = ({}, {})  # of values, of shares
+
+    def add(self, first: int, one: Residual) -> None:
+        """The residuals of samples from ``first`` on, in their order."""
+        self._limit = one.tolerance.limit
+        error = np.abs(one.relative if one.tolerance.relative else one.residual)
+        shares = _shares(error, self._limit)
+        for k in np.flatnonzero(np.isfinite(one.value)).tolist():
+            number = first + k
+            at = number // self._stretch * self._stretch
+            value, share, judged = float(one.value[k]), float(shares[k]), bool(one.judged[k])
+            self.samples += 1
+            self.judged += judged
+            self._passed += bool(one.passed[k])
+            self._sum += value
+            _extend(self._curves[0], at, value)
+            if judged:
+                _extend(self._curves[1], at, share)
+            size = share if judged else -1.0 / (1.0 + float(np.nan_to_num(error[k])))
+            if size > self._worst.size:
+                self._worst = _Worst(size, float(one.residual[k]), float(one.relative[k]), number)
+
+    @property
+    def could_be_judged(self) -> bool:
+        """Whether it has a tolerance and, in a full climate, something to be held against."""
+        return math.isfinite(self._limit) and BUDGETS[self._law].kind != "total"
+
+    def kept(self) -> Kept:
+        """What the report says of it."""
+        judged = self.judged > 0
+        curve = self._curves[judged]
+        return Kept(
+            self._law,
+            self.samples,
+            self.judged,
+            self._passed,
+            _finite(self._sum / self.samples),
+            _finite(self._worst.residual),
+            _finite(self._worst.relative),
+            _finite(self._limit),
+            _finite(self._worst.size) if judged else None,
+            self._worst.time,
+            tuple(sorted(curve)),
+            tuple(_finite(curve[at]) for at in sorted(curve)),
+        )
+
+
+@dataclass(frozen=True)
+class _Worst:
+    """The residual that is furthest from being kept; what is judged goes before what is not."""
+
+    size: float = -math.inf
+    residual: float = math.nan
+    relative: float = math.nan
+    time: int = 0
+
+
+def _extend(curve: dict[int, float], at: int, value: float) -> None:
+    """Keep the value that is furthest from nought."""
+    if at not in curve or abs(value) > abs(curve[at]):
+        curve[at] = value
+
+
+def _shares(error: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Of the tolerance; where that is nought, nothing but nought is within."""
+    shares: NDArray[np.float64] = np.divide(
+        error, limit, out=np.where(error == 0, 0.0, np.inf), where=limit > 0
+    )
+    return shares
+
+
+def _finite(number: float) -> float | None:
+    """As JSON has it: no infinities, and as many digits as the report is written with."""
+    return float(f"{number:.12g}") if np.isfinite(number) else None
+
+
+# ----------------------------------------------------------------------------- what is not checked
+def _unchecked(
+    subject: Subject,
+    laws: Iterable[Budget],
+    tallies: Mapping[str, Tally],
+    asked: Collection[str],
+) -> Iterator[Unchecked]:
+    for law in laws:
+        tally = tallies.get(law.name)
+        if tally is not None and (tally.judged or not tally.could_be_judged):
+            continue
+        yield Unchecked(law.name, needs_of(subject, law, asked))
+
+
+def needs_of(subject: Subject, law: Budget, asked: Collection[str], *, before: bool = False) -> str:
+    """What a law lacks in this member; ``before`` values are read it may be nothing that is known."""
+    if not law.applies(subject.names):
+        lacking = [subject.missing[name] for name in law.needs if name in subject.missing]
+        return (" or " if law.kind == "bound" else ", ").join(lacking)
+    if law.name in ON_REQUEST and law.name not in asked:
+        return f"to be asked for, as check.laws=[{law.name}]"
+    if law.kind == "constant" and subject.samples < _FEW:
+        return "two times or more"
+    if law.kind == "closure" and any(name in subject.missing for name in law.uses):
+        against = (subject.missing[name] for name in law.uses if name in subject.missing)
+        return f"{', '.join(against)} to be held against"
+    return "" if before else "samples in which all of its values are numbers"
+
+
+def about(names: Sequence[str], members: Sequence[MemberResult]) -> tuple[LawAbout, ...]:
+    """What a report says of the laws; a tolerance is told as members were judged by it."""
+    found = []
+    for law in laws_of(names):
+        limits = {
+            kept.tolerance
+            for one in members
+            for kept in one.laws
+            if kept.law == law.name and kept.judged and kept.tolerance is not None
+        }
+        said = " or ".join(tolerance(law, limit) for limit in sorted(limits))
+        found.append(LawAbout(law.name, law.title, law.unit, said or "reported"))
+    return tuple(found)
+
+
+def tolerance(law: Budget, limit: float) -> str:
+    """A tolerance in words."""
+    if not math.isfinite(limit) or law.kind == "total":
+        return "reported"
+    return f"{limit:.3g} relative" if law.tolerance.relative else f"{limit:.3g} {law.unit}".rstrip()
