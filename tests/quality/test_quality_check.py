@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -364,12 +365,46 @@ def test_a_damaged_chunk_is_named_and_other_members_are_checked(store: Path) -> 
     assert exit_code(report) in (3, 78)
 
 
+def test_what_a_partial_store_lacks_is_named_and_the_rest_is_checked(store: Path) -> None:
+    shard = next((store / "va").glob("[0-9]*"))
+    shard.unlink()
+    journal = store / ".astrohpc" / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines() if f"va/{shard.name}" not in line]
+    journal.write_text("".join(f"{line}\n" for line in lines))
+    root = json.loads((store / "zarr.json").read_text())
+    root["attributes"]["astrohpc_state"] = "partial"
+    root["consolidated_metadata"]["metadata"]["va"]["fill_value"] = "NaN"
+    (store / "zarr.json").write_text(json.dumps(root))
+    report = checked(store)
+    assert "note: the store says that it is partial" in text(report)
+    (sentence,) = report.members[0].faults
+    assert sentence.startswith("member a: va is nan at time 0, level 0, lat 0, lon 0; ")
+    assert "meridional_mass_flux" not in {k.law for k in report.members[0].laws if k.judged}
+    assert next(k for k in report.members[0].laws if k.law == "dry_mass").passed == 4
+
+
 def test_a_store_whose_conversion_did_not_end_is_refused(store: Path) -> None:
     root = json.loads((store / "zarr.json").read_text())
     del root["consolidated_metadata"]
     (store / "zarr.json").write_text(json.dumps(root))
     with pytest.raises(ConfigError, match="did not come to an end"):
         checked(store)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrohpc.quality.subject.BLOCK_BYTES", 2**16)
+    checked(write_world(tmp_path / "warm.nc", World(times=3)))
+    peaks = []
+    for times in (250, 750):  # curves have their 240 points in both
+        path = write_world(tmp_path / f"{times}.nc", World(times=times))
+        tracemalloc.start()
+        checked(path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert path.stat().st_size > 4 * peaks[1]
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 # ----------------------------------------------------------------------------- reports

@@ -248,5 +248,5 @@ def _report(request: Request, work: _Work, members: Sequence[MemberResult], mark
         provenance=provenance,
         laws=about(request.settings.laws, members),
         members=tuple(members),
-        notes=request.notes,
+        notes=(*request.notes, *work.names.notes),
     )
