@@ -30,21 +30,20 @@ def _row_sums(
 ) -> tuple[Any, Any]:
     """Write the sums of x, x·p, x², x²·p, the lowest and the highest x of one row to ``out`` (6).
 
-    ``x`` (float32 or float64) and ``p`` (float64) are flat and close; the row begins at ``x_at`` and
-    ``p_at``. A value that is not a number is never the lowest or the highest.
+    ``x`` and ``p`` (float32 or float64) are flat and close; the row begins at ``x_at`` and ``p_at``. A value that is not a number is never the lowest or the highest.
     """
     del x_at, p_at, columns
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         x_type, _, p_type, _, _, out_type = signature.args
-        one = context.get_value_type(x_type.dtype)
+        kinds = [context.get_value_type(kind.dtype) for kind in (x_type, p_type)]
         pointers = [
             context.make_array(kind)(context, builder, value).data
             for kind, value in ((x_type, values[0]), (p_type, values[2]), (out_type, values[5]))
         ]
         row = builder.gep(pointers[0], [values[1]])
         weight = builder.gep(pointers[1], [values[3]])
-        _reduce(builder, one, row, weight, values[4], pointers[2])
+        _reduce(builder, kinds, row, weight, values[4], pointers[2])
         return context.get_dummy_value()
 
     position = types.intp
@@ -54,10 +53,9 @@ def _row_sums(
 row_sums: Any = intrinsic(_row_sums)
 
 
-def _reduce(builder: Any, one: Any, row: Any, weight: Any, columns: Any, out: Any) -> None:
+def _reduce(builder: Any, kinds: Any, row: Any, weight: Any, columns: Any, out: Any) -> None:
     """The row's whole blocks of lanes, then what is left of it, then the tree."""
-    narrow = ir.VectorType(one, LANES)
-    bytes_each = 4 if isinstance(one, ir.FloatType) else 8
+    narrow, of_weight = (ir.VectorType(kind, LANES) for kind in kinds)
     nought = ir.Constant(_WIDE, [0.0] * LANES)
     ends = [ir.Constant(narrow, [end] * LANES) for end in (math.inf, -math.inf)]
     state = [cgutils.alloca_once_value(builder, nought) for _ in range(4)]
@@ -67,19 +65,19 @@ def _reduce(builder: Any, one: Any, row: Any, weight: Any, columns: Any, out: An
     with cgutils.for_range_slice(
         builder, ir.Constant(size, 0), whole, ir.Constant(size, LANES), size
     ) as (i, _):
-        _fetch_ahead(builder, row, i, bytes_each)
-        value = _load(builder, row, i, narrow, bytes_each)
-        _add(builder, state, value, _load(builder, weight, i, _WIDE, 8), value, value)
+        _fetch_ahead(builder, row, i, _bytes(narrow))
+        value = _load(builder, row, i, narrow)
+        _add(builder, state, value, _load(builder, weight, i, of_weight), value, value)
     with builder.if_then(builder.icmp_signed("<", whole, columns)):
         left = builder.trunc(builder.sub(columns, whole), _INDEX)
         number = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
         mask = builder.icmp_signed("<", number, _splat(builder, left))
-        value = _load_some(builder, row, whole, narrow, bytes_each, mask)
+        value = _load_some(builder, row, whole, narrow, mask)
         _add(
             builder,
             state,
             value,
-            _load_some(builder, weight, whole, _WIDE, 8, mask),
+            _load_some(builder, weight, whole, of_weight, mask),
             *(builder.select(mask, value, end) for end in ends),
         )
     for k, slot in enumerate(state):
@@ -90,8 +88,8 @@ def _reduce(builder: Any, one: Any, row: Any, weight: Any, columns: Any, out: An
 
 def _add(builder: Any, state: Any, value: Any, p: Any, low: Any, high: Any) -> None:
     """One block of lanes, added to the state."""
-    wide = value if value.type == _WIDE else builder.fpext(value, _WIDE)
-    with_p = builder.fmul(wide, p)
+    wide, wide_p = (one if one.type == _WIDE else builder.fpext(one, _WIDE) for one in (value, p))
+    with_p = builder.fmul(wide, wide_p)
     terms = (wide, with_p, builder.fmul(wide, wide), builder.fmul(wide, with_p))
     for slot, term in zip(state[:4], terms, strict=True):
         builder.store(builder.fadd(builder.load(slot), term), slot)
@@ -120,23 +118,27 @@ def _tree(builder: Any, lanes: Any, which: int) -> Any:
     return builder.extract_element(lanes, ir.Constant(_INDEX, 0))
 
 
-def _load(builder: Any, start: Any, at: Any, vector: Any, bytes_each: int) -> Any:
+def _bytes(vector: Any) -> int:
+    return 4 if isinstance(vector.element, ir.FloatType) else 8
+
+
+def _load(builder: Any, start: Any, at: Any, vector: Any) -> Any:
     place = builder.bitcast(builder.gep(start, [at]), vector.as_pointer())
     loaded = builder.load(place)
-    loaded.align = bytes_each
+    loaded.align = _bytes(vector)
     return loaded
 
 
-def _load_some(builder: Any, start: Any, at: Any, vector: Any, bytes_each: int, mask: Any) -> Any:
+def _load_some(builder: Any, start: Any, at: Any, vector: Any, mask: Any) -> Any:
     """The lanes that the mask names, nought in the others, whose memory is not touched."""
     place = builder.bitcast(builder.gep(start, [at]), vector.as_pointer())
-    letter = "f32" if bytes_each == 4 else "f64"
+    letter = "f32" if _bytes(vector) == 4 else "f64"
     kind = ir.FunctionType(vector, [place.type, _INDEX, mask.type, vector])
     load = cgutils.get_or_insert_function(
         builder.module, kind, f"llvm.masked.load.v{LANES}{letter}.p0"
     )
     nought = ir.Constant(vector, [0.0] * LANES)
-    return builder.call(load, [place, ir.Constant(_INDEX, bytes_each), mask, nought])
+    return builder.call(load, [place, ir.Constant(_INDEX, _bytes(vector)), mask, nought])
 
 
 def _fetch_ahead(builder: Any, start: Any, at: Any, bytes_each: int) -> None:

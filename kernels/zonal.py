@@ -32,18 +32,18 @@ def zonal(
     """Rows of one variable, of the samples from ``samples[0]`` up to ``samples[1]``.
 
     ``shape`` is levels, rows and columns, which lie closely in ``flat``, a sample every ``distance``
-    values. ``pressure`` has one level; where it is empty the sums with pressure are not a number.
+    values, also if they are of several variables. ``pressure`` has one level.
     ``sums`` is [6, sample, channel, row] for x, x·p, x², x²·p, the lowest and the highest value; ``bad``
     [sample, channel, row] the first column that is not finite, or -1; the variable's levels go to the
     channels from ``channel`` on. Rows with values that are not finite are summed without them.
     """
     levels, rows, columns = shape
-    p, found, finite = np.empty(rows * columns), np.empty(6), np.empty(columns, flat.dtype)
+    found, finite = np.empty(6), np.empty(columns, flat.dtype)
     for s in range(samples[0], samples[1]):
-        _widen(pressure, s * pressure_distance, p)
         for level in range(levels):
-            at = s * distance + level * rows * columns
-            _level(flat, at, p, finite, found, sums[:, s, channel + level], bad[s, channel + level])
+            at, p_at = s * distance + level * rows * columns, s * pressure_distance
+            out, bad_out = sums[:, s, channel + level], bad[s, channel + level]
+            _level(flat, at, pressure, p_at, finite, found, out, bad_out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -60,31 +60,24 @@ def zonal_bfloat16(
 ) -> None:
     """As :func:`zonal`, of the bits of bfloat16; one level at a time is widened to float32."""
     levels, rows, columns = shape
-    p, found, finite = np.empty(rows * columns), np.empty(6), np.empty(columns, np.float32)
+    found, finite = np.empty(6), np.empty(columns, np.float32)
     bits = np.empty(rows * columns, np.uint32)
     wide = bits.view(np.float32)
     for s in range(samples[0], samples[1]):
-        _widen(pressure, s * pressure_distance, p)
         for level in range(levels):
-            at = s * distance + level * rows * columns
+            at, p_at = s * distance + level * rows * columns, s * pressure_distance
             for i in range(rows * columns):
                 bits[i] = np.uint32(flat[at + i]) << np.uint32(16)
-            _level(wide, 0, p, finite, found, sums[:, s, channel + level], bad[s, channel + level])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _widen(pressure: NDArray[np.floating], start: int, p: Array) -> None:
-    """Surface pressure of one sample in double precision; it stays near while levels go by."""
-    p[:] = np.nan
-    if len(pressure) > 0:
-        p[:] = pressure[start : start + len(p)]
+            out, bad_out = sums[:, s, channel + level], bad[s, channel + level]
+            _level(wide, 0, pressure, p_at, finite, found, out, bad_out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _level(
     flat: NDArray[np.floating],
     at: int,
-    p: Array,
+    p: NDArray[np.floating],
+    p_at: int,
     finite: NDArray[np.floating],
     found: Array,
     sums: Array,
@@ -93,15 +86,16 @@ def _level(
     """All rows of one level, which begins at ``at``."""
     columns = len(finite)
     for j in range(len(bad)):
-        row_sums(flat, at, p, j * columns, columns, found)
+        row_sums(flat, at, p, p_at, columns, found)
         bad[j] = -1
         if not np.isfinite(found[2]):
             bad[j] = _first_bad(flat[at : at + columns])
             if bad[j] >= 0:
-                _finite_row(flat[at : at + columns], p[j * columns :], finite, found)
+                _finite_row(flat[at : at + columns], p, p_at, finite, found)
         for k in range(6):
             sums[k, j] = found[k]
         at += columns
+        p_at += columns
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -115,7 +109,11 @@ def _first_bad(x: NDArray[np.floating]) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _finite_row(
-    x: NDArray[np.floating], p: Array, finite: NDArray[np.floating], found: Array
+    x: NDArray[np.floating],
+    p: NDArray[np.floating],
+    p_at: int,
+    finite: NDArray[np.floating],
+    found: Array,
 ) -> None:
     """Sums over the finite values of a row; where none is finite its extremes are not a number."""
     low, high = np.inf, -np.inf
@@ -123,6 +121,6 @@ def _finite_row(
         finite[i] = x[i] if np.isfinite(x[i]) else 0.0
         if np.isfinite(x[i]):
             low, high = min(low, x[i]), max(high, x[i])
-    row_sums(finite, 0, p, 0, len(x), found)
+    row_sums(finite, 0, p, p_at, len(x), found)
     found[4] = low if low <= high else np.nan
     found[5] = high if low <= high else np.nan

@@ -90,14 +90,6 @@ def test_a_square_beyond_the_range_is_not_taken_for_a_bad_value() -> None:
     assert sums[2, 0, 0, 0] == np.inf
 
 
-def test_without_pressure_its_sums_are_not_a_number() -> None:
-    x = np.ones((1, 1, 2, 20), "f4")
-    sums, bad = run(x, np.empty(0, "f4"))
-    assert np.isnan(sums[[1, 3]]).all()
-    assert (sums[[0, 2]] == 20.0).all()
-    assert (bad == -1).all()
-
-
 def test_bits_of_bfloat16_are_summed_as_the_float32_they_are() -> None:
     x = np.random.default_rng(1).normal(size=(2, 2, 3, 40)).astype("f4")
     bits = (x.view(np.uint32) >> np.uint32(16)).astype(np.uint16)

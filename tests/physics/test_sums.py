@@ -60,6 +60,15 @@ def test_views_of_a_stack_are_read_where_they_lie() -> None:
     assert same(zonal_sums(fields, layout), zonal_sums(layout.split(torch.tensor(stack)), layout))
 
 
+def test_without_surface_pressure_its_sums_are_not_a_number() -> None:
+    fields = {"ts": some_fields()["ps"]}
+    sums = zonal_sums(fields, Layout.of_fields(fields, GRID))
+    assert np.isnan(sums.xp).all()
+    assert np.isnan(sums.xxp).all()
+    assert sums.x[:, 0] == pytest.approx(fields["ts"].sum(-1, dtype="f8"))
+    assert (sums.bad == -1).all()
+
+
 def test_arrays_in_another_order_of_axes_give_the_same_sums() -> None:
     fields = some_fields()
     turned = {name: np.asfortranarray(values) for name, values in fields.items()}
