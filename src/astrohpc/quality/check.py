@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,9 @@ from astrohpc.physics.budgets import Residual
 from astrohpc.physics.law import Budget
 from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
-from astrohpc.physics.sums import ZonalSums, zonal_sums, zonal_sums_torch
+from astrohpc.physics.sums import ZonalSums, zonal_sums
 from astrohpc.quality.faults import Faults
+from astrohpc.quality.gpu import sums_on_gpu
 from astrohpc.quality.request import Opened, mark_of_member
 from astrohpc.quality.results import Kept, LawAbout, MemberResult, Unchecked
 from astrohpc.quality.settings import CheckSettings
@@ -148,7 +148,7 @@ class Check:
     ) -> tuple[Fields, ZonalSums]:
         """The sums of a block, and its fields without infinities."""
         if self._settings.device == "cuda":
-            sums = _on_gpu(fields, layout)
+            sums = sums_on_gpu(fields, layout)
             if sums is not None:
                 return fields, sums
         cleaned = fields
@@ -159,21 +159,6 @@ class Check:
             sums = zonal_sums(cleaned, layout, threads=self._threads, missing="skip")
         faults.note_missing(sums.bad, layout, begin, fields)
         return cleaned, sums
-
-
-def _on_gpu(fields: Mapping[str, NDArray[Any]], layout: Layout) -> ZonalSums | None:
-    """Sums of a block on the GPU; None where a value is no number, which the CPU then names."""
-    import torch  # noqa: PLC0415 - only who has a GPU needs it
-
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            "device: cuda was asked for and torch finds no GPU; write check.device=cpu, or ask for a node "
-            "with one."
-        )
-    there = {name: torch.from_numpy(values).cuda() for name, values in fields.items()}
-    made = zonal_sums_torch(there, layout)
-    arrays = [one.cpu().numpy() for one in vars(made).values()]
-    return ZonalSums(*arrays) if np.isfinite(arrays[0]).all() else None
 
 
 class Tally:
