@@ -248,6 +248,34 @@ def test_members_on_other_grids_and_layers_are_each_checked_on_their_own(tmp_pat
     assert [one.grade for one in report.members] == ["A+"] * 3
 
 
+def test_members_of_one_store_may_have_layers_of_their_own(tmp_path: Path) -> None:
+    other = World(b_edge=(0.0, 0.4, 0.7, 1.0), times=3)
+    files(tmp_path / "in", a=World(), b=other)
+    make_store(tmp_path / "in", tmp_path / "a.zarr", members="file", vary=("time", "lev"))
+    stored, plain = checked(tmp_path / "a.zarr"), checked(tmp_path / "in")
+    assert [one.samples for one in stored.members] == [4, 3]
+    for one, other in zip(stored.members, plain.members, strict=True):
+        assert (one.left_out, one.faults) == ((), ())
+        assert one.laws == other.laws
+        assert {"meridional_mass_flux", "angular_momentum"} <= {kept.law for kept in one.laws}
+
+
+def test_a_member_whose_layers_the_store_could_not_take_is_checked_without_them(
+    tmp_path: Path,
+) -> None:
+    files(tmp_path / "in", a=World(), b=World(b_edge=(0.0, 0.4, 1.0)))
+    make_store(tmp_path / "in", tmp_path / "a.zarr", members="file", vary=("lev",))
+    whole, part = checked(tmp_path / "a.zarr").members
+    assert whole.left_out == ()
+    (sentence,) = part.left_out
+    assert (
+        "member b: hus, ta, ua, va: it lies on lev, lat, lon, and not on layers whose edges"
+        in sentence
+    )
+    assert {"dry_mass", "toa_energy"} <= {kept.law for kept in part.laws}
+    assert "va (" in {one.law: one.needs for one in part.unchecked}["meridional_mass_flux"]
+
+
 def test_a_cut_file_is_named_and_others_are_checked(tmp_path: Path) -> None:
     folder = files(tmp_path / "in", a=World(), b=World())
     data = (folder / "a.nc").read_bytes()
