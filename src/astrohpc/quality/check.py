@@ -20,9 +20,8 @@ from astrohpc.quality.subject import Fields, Subject, subject_of
 from astrohpc.quality.tally import Tally
 from astrohpc.settings import suggest
 
-ON_REQUEST = (
-    "saturation",
-)  # a mean over a month may lie above the saturation of its mean temperature
+# A mean over a month may lie above the saturation of its mean temperature.
+ON_REQUEST = ("saturation",)
 _FEW = 2  # samples that say something of change
 
 
