@@ -41,7 +41,8 @@ MOST_BYTES = 2**31 - 2**20  # of a chunk: Blosc counts in 31 bits
 _PAGE, _FLUSH_BYTES, _MERGE_BYTES = 4096, 4 << 20, 256 << 10
 
 _TOOLS = (  # in the order of Worker in planes.h
-    ("zstd_compress", "ZSTD_compressCCtx"),
+    ("zstd_set", "ZSTD_CCtx_setParameter"),
+    ("zstd_compress", "ZSTD_compress2"),
     ("zstd_decompress", "ZSTD_decompressDCtx"),
     ("zstd_failed", "ZSTD_isError"),
     ("blosc_compress", "blosc_compress_ctx"),

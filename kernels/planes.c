@@ -133,41 +133,50 @@ static void merge(int64_t isa, const uint8_t *const row[8], int64_t m, uint8_t *
 
 /* The compiler vectorises these by itself, given a constant width and the instruction set. */
 #define ALWAYS static inline __attribute__((always_inline))
-ALWAYS void spread_wide(const uint8_t *restrict values, int64_t n, const int w, int flip, uint8_t *restrict bytes) {
+ALWAYS void spread_wide(const uint8_t *restrict values, int64_t n, const int w, int flip, uint8_t *restrict bytes, int64_t stride) {
     for (int64_t k = 0; k < n; k++)
-        for (int j = 0; j < w; j++) bytes[(j ^ flip) * n + k] = values[k * w + j];
+        for (int j = 0; j < w; j++) bytes[(j ^ flip) * stride + k] = values[k * w + j];
 }
-ALWAYS void join_wide(const uint8_t *restrict bytes, int64_t n, const int w, int flip, uint8_t *restrict values) {
+ALWAYS void join_wide(const uint8_t *restrict bytes, int64_t stride, int64_t n, const int w, int flip, uint8_t *restrict values) {
     for (int64_t k = 0; k < n; k++)
-        for (int j = 0; j < w; j++) values[k * w + j] = bytes[(j ^ flip) * n + k];
+        for (int j = 0; j < w; j++) values[k * w + j] = bytes[(j ^ flip) * stride + k];
 }
-#define BY_WIDTH(work, from, to)                            \
-    if (w == 1) memcpy(to, from, (size_t)n);                \
-    else if (w == 2) work(from, n, 2, big ? 1 : 0, to);     \
-    else if (w == 4) work(from, n, 4, big ? 3 : 0, to);     \
-    else work(from, n, 8, big ? 7 : 0, to);
-#define FOR_SETS(name, from, to)                                                                           \
-    static void name##_scalar(const uint8_t *from, int64_t n, int w, int big, uint8_t *to) {               \
-        BY_WIDTH(name##_wide, from, to)                                                                    \
-    }                                                                                                      \
-    VECTORISED(name, from, to)                                                                             \
-    void name(int64_t isa, const uint8_t *from, int64_t n, int w, int big, uint8_t *to) {                  \
-        if (isa != SCALAR) name##_vector(from, n, w, big, to);                                             \
-        else name##_scalar(from, n, w, big, to);                                                           \
-    }
+ALWAYS void spread_any(const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes, int64_t stride) {
+    if (w == 1) memcpy(bytes, values, (size_t)n);
+    else if (w == 2) spread_wide(values, n, 2, big ? 1 : 0, bytes, stride);
+    else if (w == 4) spread_wide(values, n, 4, big ? 3 : 0, bytes, stride);
+    else spread_wide(values, n, 8, big ? 7 : 0, bytes, stride);
+}
+ALWAYS void join_any(const uint8_t *bytes, int64_t stride, int64_t n, int w, int big, uint8_t *values) {
+    if (w == 1) memcpy(values, bytes, (size_t)n);
+    else if (w == 2) join_wide(bytes, stride, n, 2, big ? 1 : 0, values);
+    else if (w == 4) join_wide(bytes, stride, n, 4, big ? 3 : 0, values);
+    else join_wide(bytes, stride, n, 8, big ? 7 : 0, values);
+}
 #ifdef HAVE_X86
-#define VECTORISED(name, from, to)                                                                         \
-    __attribute__((target("avx2"))) static void name##_vector(const uint8_t *from, int64_t n, int w,       \
-                                                              int big, uint8_t *to) {                      \
-        BY_WIDTH(name##_wide, from, to)                                                                    \
-    }
-#else
-#define VECTORISED(name, from, to) enum { name##_vector_unused };
-#define spread_vector spread_scalar
-#define join_vector join_scalar
+__attribute__((target("avx2"))) static void spread_avx2(const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes, int64_t stride) {
+    spread_any(values, n, w, big, bytes, stride);
+}
+__attribute__((target("avx2"))) static void join_avx2(const uint8_t *bytes, int64_t stride, int64_t n, int w, int big, uint8_t *values) {
+    join_any(bytes, stride, n, w, big, values);
+}
 #endif
-FOR_SETS(spread, values, bytes)
-FOR_SETS(join, bytes, values)
+
+void spread(int64_t isa, const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes, int64_t stride) {
+#ifdef HAVE_X86
+    if (isa != SCALAR) { spread_avx2(values, n, w, big, bytes, stride); return; }
+#endif
+    (void)isa;
+    spread_any(values, n, w, big, bytes, stride);
+}
+
+void join(int64_t isa, const uint8_t *bytes, int64_t stride, int64_t n, int w, int big, uint8_t *values) {
+#ifdef HAVE_X86
+    if (isa != SCALAR) { join_avx2(bytes, stride, n, w, big, values); return; }
+#endif
+    (void)isa;
+    join_any(bytes, stride, n, w, big, values);
+}
 
 /* Whether a bit plane looks like noise: pairs of equal bytes in a sample are nearly as rare as in random
    ones (1 of 256). Up to half again as many count as noise, by measurement: a plane that zstd gains
@@ -177,11 +186,16 @@ static int is_noise(const uint8_t *plane, int64_t m) {
     if (m < SAMPLE) return 0;
     enum { RUN = 64, RUNS = SAMPLE / RUN };
     const int64_t step = (m - RUN) / (RUNS - 1);
-    uint16_t seen[256] = {0};
-    int64_t pairs = 0;
+    uint16_t seen[4][256] = {0}; /* four, so that a count need not wait for the one before it */
+    uint32_t squares = 0;
     for (int run = 0; run < RUNS; run++)
-        for (const uint8_t *p = plane + run * step, *end = p + RUN; p < end; p++) pairs += seen[*p]++;
-    const int64_t of_noise = (int64_t)SAMPLE * (SAMPLE - 1) / 2 / 256;
+        for (const uint8_t *p = plane + run * step, *end = p + RUN; p < end; p += 4)
+            for (int k = 0; k < 4; k++) seen[k][p[k]]++;
+    for (int k = 0; k < 256; k++) {
+        const uint32_t same = (uint32_t)seen[0][k] + seen[1][k] + seen[2][k] + seen[3][k];
+        squares += same * same;
+    }
+    const int64_t pairs = (squares - SAMPLE) / 2, of_noise = (int64_t)SAMPLE * (SAMPLE - 1) / 2 / 256;
     return pairs * 2 < of_noise * 3;
 }
 
@@ -214,6 +228,20 @@ static int64_t copied(const uint8_t *const plane[8], int64_t n, int w, uint8_t *
     return n * w + HEADER;
 }
 
+/* At level 1 zstd seeks matches of seven bytes, not five or six, and at every third byte: bits that differ
+   by chance seldom repeat, and shorter matches cost twice the time and save nothing (by measurement). */
+static void set_level(const Worker *t, int level) {
+    enum { LEVEL = 100, HASH_LOG = 102, MIN_MATCH = 105, TARGET = 106, STRATEGY = 107, LITERALS = 1002 };
+    const int quick = level == 1;
+    t->zstd_set(t->zstd_encoder, LEVEL, level);
+    t->zstd_set(t->zstd_encoder, STRATEGY, quick);
+    t->zstd_set(t->zstd_encoder, HASH_LOG, quick ? 13 : 0);
+    t->zstd_set(t->zstd_encoder, MIN_MATCH, quick ? 7 : 0);
+    /* steps are for who gives up packing literals, unless they are asked for by this newer setting */
+    const size_t packed = t->zstd_set(t->zstd_encoder, LITERALS, quick);
+    t->zstd_set(t->zstd_encoder, TARGET, quick && !t->zstd_failed(packed) ? 2 : 0);
+}
+
 int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n, int w, int level, uint8_t *out) {
     const int64_t m = n / 8, tail = n % 8, planes = 8 * w, block = 8 * m * w;
     const int64_t room = n * w + HEADER; /* what is longer is stored as it is */
@@ -221,6 +249,7 @@ int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n,
     store32(out + 4, (uint32_t)(n * w));
     store32(out + 8, (uint32_t)(m ? block : n * w));
     if (!m) return copied(plane, n, w, out);
+    set_level(t, level);
     for (int j = 0; j < w; j++) split(t->isa, plane[j], m, t->bits + 8 * j * m);
     uint8_t noise[64];
     for (int64_t p = 0; p < planes; p++) noise[p] = (uint8_t)is_noise(t->bits + p * m, m);
@@ -234,11 +263,11 @@ int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n,
         int raw = noise[p];
         if (raw) { /* single bytes tell nothing of values that repeat: zstd looks at some of a plane */
             const int64_t some = m < TRIAL ? m : TRIAL;
-            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)some, level);
+            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)some);
             raw = t->zstd_failed(got) || (int64_t)got * 20 > some * 19;
         }
         if (!raw) {
-            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)nbytes, level);
+            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)nbytes);
             raw = t->zstd_failed(got) || (int64_t)got >= nbytes;
             if (!raw) at += (int64_t)got;
         }
@@ -282,14 +311,15 @@ static int frame(const uint8_t *p, int64_t nbytes, Frame *f) {
     return 1;
 }
 
-int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes) {
+/* Find the bit planes of a chunk, those that zstd packed unpacked into the worker's own memory. */
+int open_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, Planes *found) {
     const int64_t m = n / 8, tail = n % 8, block = 8 * m * w, planes = 8 * w;
     if (nbytes < HEADER || load32(chunk + 12) != nbytes || load32(chunk + 4) != n * w) return DAMAGED;
     if (chunk[0] != 2 || chunk[3] != w) return -1;
+    found->m = m, found->values = NULL;
     if (chunk[2] & COPIED) {
-        if (nbytes != n * w + HEADER) return DAMAGED;
-        spread(t->isa, chunk + HEADER, n, w, 0, bytes);
-        return FINE;
+        found->values = chunk + HEADER;
+        return nbytes == n * w + HEADER ? FINE : DAMAGED;
     }
     const int64_t stream = HEADER + (tail ? 8 : 4);
     if (chunk[2] != (BITSHUFFLE | ONE_STREAM | ZSTD) || !m || load32(chunk + 8) != block) return -1;
@@ -297,7 +327,8 @@ int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t
     const int64_t length = load32(chunk + stream), end = stream + 4 + length;
     if (end != nbytes - (tail ? 4 + tail * w : 0)) return -1;
     if (tail && (load32(chunk + HEADER + 4) != end || load32(chunk + end) != tail * w)) return -1;
-    const uint8_t *row[64];
+    found->tail = chunk + end + 4;
+    const uint8_t **row = found->row;
     for (int64_t p = 0; p < planes; p++) row[p] = (length == block ? chunk + stream + 4 : t->bits) + p * m;
     int64_t done = 0, at = stream + 4;
     while (length != block && at < end) {
@@ -321,10 +352,27 @@ int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t
         }
         at += f.total;
     }
-    if (length != block && done != block) return DAMAGED;
-    for (int j = 0; j < w; j++) {
-        merge(t->isa, row + 8 * j, m, bytes + j * n);
-        for (int64_t k = 0; k < tail; k++) bytes[j * n + 8 * m + k] = chunk[end + 4 + k * w + j];
+    return length != block && done != block ? DAMAGED : FINE;
+}
+
+void byte_planes(const Worker *t, const Planes *found, int64_t start, int64_t count, int w, uint8_t *bytes, int64_t stride) {
+    if (found->values) {
+        spread(t->isa, found->values + start * w, count, w, 0, bytes, stride);
+        return;
     }
-    return FINE;
+    const int64_t at = start / 8, stop = (start + count) / 8 < found->m ? (start + count) / 8 : found->m;
+    for (int j = 0; j < w; j++) {
+        const uint8_t *row[8];
+        for (int i = 0; i < 8; i++) row[i] = found->row[8 * j + i] + at;
+        merge(t->isa, row, stop - at, bytes + j * stride);
+        for (int64_t k = 8 * (stop - at); k < count; k++)
+            bytes[j * stride + k] = found->tail[(start + k - 8 * found->m) * w + j];
+    }
+}
+
+int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes) {
+    Planes found;
+    const int code = open_planes(t, chunk, nbytes, n, w, &found);
+    if (code == FINE) byte_planes(t, &found, 0, n, w, bytes, n);
+    return code;
 }

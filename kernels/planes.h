@@ -14,7 +14,8 @@ static inline int64_t room_bytes(int64_t nbytes) { return nbytes + nbytes / 1024
 
 /* Everything a thread needs; pointers to functions come from the libraries that wheels carry. */
 typedef struct {
-    size_t (*zstd_compress)(void *, void *, size_t, const void *, size_t, int);
+    size_t (*zstd_set)(void *, int, int);
+    size_t (*zstd_compress)(void *, void *, size_t, const void *, size_t);
     size_t (*zstd_decompress)(void *, void *, size_t, const void *, size_t);
     unsigned (*zstd_failed)(size_t);
     int (*blosc_compress)(int, int, size_t, size_t, const void *, void *, size_t, const char *, size_t, int);
@@ -33,8 +34,20 @@ int64_t best_isa(void);
 int64_t encode_planes(const Worker *, const uint8_t *const plane[8], int64_t n, int w, int level, uint8_t *out);
 /* The reverse, to byte planes one after the other. FINE, DAMAGED, or -1: Blosc, but not of our form. */
 int decode_planes(const Worker *, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes);
-/* Values to byte planes and back; `big` reverses the order of the planes. */
-void spread(int64_t isa, const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes);
-void join(int64_t isa, const uint8_t *bytes, int64_t n, int w, int big, uint8_t *values);
+
+/* A chunk opened, so that its byte planes can be had part by part, each part's in the nearest cache. */
+typedef struct {
+    const uint8_t *row[64]; /* of m bytes: the bit planes, in the chunk or in the worker's memory */
+    const uint8_t *tail;    /* values beyond them */
+    const uint8_t *values;  /* if not NULL, the chunk has values instead of planes */
+    int64_t m;
+} Planes;
+int open_planes(const Worker *, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, Planes *found);
+/* `count` values from `start` on, both multiples of eight but at the end, as byte planes `stride` apart. */
+void byte_planes(const Worker *, const Planes *, int64_t start, int64_t count, int w, uint8_t *bytes, int64_t stride);
+
+/* Values to byte planes, which lie `stride` apart, and back; `big` reverses the order of the planes. */
+void spread(int64_t isa, const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes, int64_t stride);
+void join(int64_t isa, const uint8_t *bytes, int64_t stride, int64_t n, int w, int big, uint8_t *values);
 
 #endif

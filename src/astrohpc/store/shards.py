@@ -138,10 +138,12 @@ class Maker:
 
     def _open(self, paths: Sequence[Path]) -> list[int]:
         """Descriptors of these files; of others only so many are kept."""
-        for path in [path for path in self._files if path not in paths]:
-            if len(self._files) + len(paths) <= _OPEN:
-                break
-            os.close(self._files.pop(path))
+        if len(self._files) + len(paths) > _OPEN:
+            needed = set(paths)
+            for path in [path for path in self._files if path not in needed]:
+                if len(self._files) + len(paths) <= _OPEN:
+                    break
+                os.close(self._files.pop(path))
         for path in paths:
             if path not in self._files:
                 try:
