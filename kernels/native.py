@@ -8,6 +8,7 @@ import ctypes
 import functools
 import importlib.machinery
 import importlib.util
+import mmap
 import os
 import sys
 import weakref
@@ -182,7 +183,7 @@ class Worker:
     def __init__(self, kernel: Kernel | None = None) -> None:
         self.kernel = kernel or load()
         self._c = _Worker(isa=self.kernel.isa)
-        self._memory = np.empty(0, np.uint8)
+        self._memory: mmap.mmap | None = None
         for name, symbol in _TOOLS:
             setattr(self._c, name, ctypes.cast(self.kernel.find(symbol), ctypes.c_void_p).value)
         for name, make, free in _HANDLES:
@@ -209,9 +210,10 @@ class Worker:
             return
         read, chunk, out = max(read, c.read_bytes), max(chunk, c.chunk_bytes), max(out, c.out_bytes)
         lengths = [-(-n // _PAGE) * _PAGE for n in (read, *[chunk] * 5, out)]
-        self._memory = np.empty(0, np.uint8)  # the old goes before the new comes
-        self._memory = np.empty(sum(lengths) + _PAGE, np.uint8)
-        at = -(-self._memory.ctypes.data // _PAGE) * _PAGE
+        # Pages of our own: the heap of a thread keeps what is given back to it.
+        self._memory = None  # the old go before the new come
+        self._memory = mmap.mmap(-1, sum(lengths), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        at = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         for name, length in zip(_BUFFERS, lengths, strict=True):
             setattr(c, name, at)
             at += length

@@ -3,8 +3,10 @@
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from astrohpc.store.journal import Done
 from astrohpc.store.missing import needed_fill
@@ -41,8 +43,17 @@ def _without(array: PlannedArray, source: int) -> PlannedArray:
 class Maker:
     """What one thread needs to make shards."""
 
-    def __init__(self, plan: Plan, store: Path, name: str, *, native: bool | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Path,
+        name: str,
+        *,
+        native: bool | None = None,
+        room: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self.plan, self.store, self.name = plan, store, name
+        self.room = room or nullcontext()  # held while a whole shard's values are in memory
         self.worker = Worker(native)
         self.readers = Readers(plan)
         self._files: OrderedDict[Path, int] = OrderedDict()
@@ -77,7 +88,8 @@ class Maker:
             if spans is not None:
                 written, losses = self._direct(temporary, array, spans), Losses()
             else:
-                written, losses = self._values(temporary, array, task.index)
+                with self.room:
+                    written, losses = self._values(temporary, array, task.index)
             self._unchanged(array, task.index)
             temporary.replace(target)
         except BadSource:
