@@ -178,6 +178,35 @@ void join(int64_t isa, const uint8_t *bytes, int64_t stride, int64_t n, int w, i
     join_any(bytes, stride, n, w, big, values);
 }
 
+/* memcpy past the caches, for what is larger than they are: lines that are written whole need not be read
+   first. What is written so is seen by other threads after `streamed`. */
+#ifdef HAVE_X86
+__attribute__((target("avx2"))) static void stream_avx2(uint8_t *to, const uint8_t *from, int64_t nbytes) {
+    const int64_t head = -(intptr_t)to & 31;
+    if (nbytes < head + 32) { memcpy(to, from, (size_t)nbytes); return; }
+    memcpy(to, from, (size_t)head);
+    int64_t at = head;
+    for (; at + 32 <= nbytes; at += 32)
+        _mm256_stream_si256((__m256i *)(to + at), _mm256_loadu_si256((const __m256i *)(from + at)));
+    memcpy(to + at, from + at, (size_t)(nbytes - at));
+}
+#endif
+
+void stream(int64_t isa, uint8_t *to, const uint8_t *from, int64_t nbytes) {
+#ifdef HAVE_X86
+    if (isa != SCALAR) { stream_avx2(to, from, nbytes); return; }
+#endif
+    (void)isa;
+    memcpy(to, from, (size_t)nbytes);
+}
+
+void streamed(int64_t isa) {
+#ifdef HAVE_X86
+    if (isa != SCALAR) _mm_sfence();
+#endif
+    (void)isa;
+}
+
 /* Whether a bit plane looks like noise: pairs of equal bytes in a sample are nearly as rare as in random
    ones (1 of 256). Up to half again as many count as noise, by measurement: a plane that zstd gains
    little on spoils the tables which it shares with its neighbours, and the whole grows. Of short planes

@@ -49,5 +49,8 @@ void byte_planes(const Worker *, const Planes *, int64_t start, int64_t count, i
 /* Values to byte planes, which lie `stride` apart, and back; `big` reverses the order of the planes. */
 void spread(int64_t isa, const uint8_t *values, int64_t n, int w, int big, uint8_t *bytes, int64_t stride);
 void join(int64_t isa, const uint8_t *bytes, int64_t stride, int64_t n, int w, int big, uint8_t *values);
+/* Copy past the caches; after `streamed` other threads see it. */
+void stream(int64_t isa, uint8_t *to, const uint8_t *from, int64_t nbytes);
+void streamed(int64_t isa);
 
 #endif

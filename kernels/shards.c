@@ -17,6 +17,7 @@
 #endif
 
 enum { PAGE = 4096, FLUSH = 4 << 20, SMALL_FILE = 1 << 20, MERGE = 256 << 10, GAP = 4096, LANES = 16, PART = 4096 };
+enum { FAR = 4 << 20 }; /* results larger than that are not in a cache when they are read */
 
 typedef struct { int64_t count, missing; double minimum, maximum, total; } Tally;
 
@@ -394,18 +395,21 @@ int write_shard(const Worker *t, Job *job) {
     return code;
 }
 
-static void join_planes(const Worker *t, const Planes *found, int64_t n, int w, uint8_t *to) {
-    _Alignas(64) uint8_t bytes[8 * PART];
+/* `far`: to memory that no cache will hold, not before the next chunk at any rate. */
+static void join_planes(const Worker *t, const Planes *found, int64_t n, int w, int far, uint8_t *to) {
+    _Alignas(64) uint8_t bytes[8 * PART], values[8 * PART];
     for (int64_t at = 0, now; at < n; at += now) {
         now = n - at < PART ? n - at : PART;
         byte_planes(t, found, at, now, w, bytes, PART);
-        join(t->isa, bytes, PART, now, w, 0, to + at * w);
+        join(t->isa, bytes, PART, now, w, 0, far ? values : to + at * w);
+        if (far) stream(t->isa, to + at * w, values, now * w);
     }
 }
 
 /* Chunks of a store, read and decoded to where they belong; job->checks and its target are not used. */
 int read_chunks(const Worker *t, Job *job, uint8_t *const *target) {
     const int64_t n = job->count, w = job->width, whole = n * w;
+    const int far = job->n_chunks * whole > FAR;
     Window seen = {-1, 0, 0};
     for (int64_t i = 0; i < job->n_chunks; i++) {
         const uint8_t *chunk;
@@ -432,9 +436,10 @@ int read_chunks(const Worker *t, Job *job, uint8_t *const *target) {
             Planes found;
             code = open_planes(t, chunk, nbytes, n, (int)w, &found);
             if (code == -1) code = blosc_values(t, chunk, nbytes, whole, to);
-            else if (code == FINE) join_planes(t, &found, n, (int)w, to);
+            else if (code == FINE) join_planes(t, &found, n, (int)w, far, to);
             if (code) return DAMAGED;
         }
     }
+    if (far) streamed(t->isa);
     return FINE;
 }
