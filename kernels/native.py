@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from astrohpc.kernels.build import NoKernel, cache_folder, shared_object
 
 VARIABLE = "ASTROHPC_KERNEL"
-SETS = ("scalar", "avx2", "avx512")
+SETS = ("scalar", "avx2", "avx512", "gfni")
 CODECS = ("planes", "blosc", "lz4", "deflate", "none")
 KINDS = ("", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # counted; "" is not
 
@@ -123,7 +123,7 @@ class Form:
 def load() -> Kernel:
     """The kernel, compiled if need be, or :class:`NoKernel`.
 
-    ASTROHPC_KERNEL may be ``none``, or one of ``scalar``, ``avx2``, ``avx512`` to use no wider vectors.
+    ASTROHPC_KERNEL may be ``none``, or one of ``scalar``, ``avx2``, ``avx512``, ``gfni`` to use no wider vectors.
     """
     wish = os.environ.get(VARIABLE, "")
     if wish == "none":

@@ -21,7 +21,7 @@
 int64_t best_isa(void) {
 #ifdef HAVE_X86
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512bw")) return AVX512;
+    if (__builtin_cpu_supports("avx512bw")) return __builtin_cpu_supports("gfni") ? GFNI : AVX512;
     if (__builtin_cpu_supports("avx2")) return AVX2;
 #endif
     return SCALAR;
@@ -109,12 +109,47 @@ __attribute__((target("avx512bw"))) static int64_t merge_avx512(const uint8_t *c
     }
     return at;
 }
+
+/* Rows to squares of eight by eight bits by three rounds of interleaving, and each mirrored by one product. */
+__attribute__((target("avx512bw,gfni"))) static int64_t merge_gfni(const uint8_t *const row[8], int64_t m, uint8_t *plane) {
+    const __m512i one = _mm512_set1_epi64((long long)0x8040201008040201u);
+    int64_t at = 0;
+    for (; at + 64 <= m; at += 64) {
+        __m512i r[8], a[8];
+        for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_si512(row[7 - i] + at);
+        for (int i = 0; i < 4; i++) {
+            a[i] = _mm512_unpacklo_epi8(r[2 * i], r[2 * i + 1]);
+            a[4 + i] = _mm512_unpackhi_epi8(r[2 * i], r[2 * i + 1]);
+        }
+        for (int i = 0; i < 4; i++) { /* i: two of rows; low and high half of each lane */
+            const __m512i x = a[4 * (i / 2) + 2 * (i % 2)], y = a[4 * (i / 2) + 2 * (i % 2) + 1];
+            r[i] = _mm512_unpacklo_epi16(x, y), r[4 + i] = _mm512_unpackhi_epi16(x, y);
+        }
+        for (int half = 0; half < 2; half++) {
+            const __m512i low0 = r[2 * half], low1 = r[2 * half + 1], high0 = r[4 + 2 * half], high1 = r[5 + 2 * half];
+            a[4 * half] = _mm512_unpacklo_epi32(low0, low1), a[4 * half + 1] = _mm512_unpackhi_epi32(low0, low1);
+            a[4 * half + 2] = _mm512_unpacklo_epi32(high0, high1), a[4 * half + 3] = _mm512_unpackhi_epi32(high0, high1);
+        }
+        for (int half = 0; half < 2; half++) { /* lanes to their places */
+            __m512i *g = a + 4 * half;
+            for (int i = 0; i < 4; i++) g[i] = _mm512_gf2p8affine_epi64_epi8(one, g[i], 0);
+            const __m512i t0 = _mm512_shuffle_i64x2(g[0], g[1], 0x44), t1 = _mm512_shuffle_i64x2(g[2], g[3], 0x44);
+            const __m512i t2 = _mm512_shuffle_i64x2(g[0], g[1], 0xEE), t3 = _mm512_shuffle_i64x2(g[2], g[3], 0xEE);
+            uint8_t *to = plane + 8 * at + 64 * half;
+            _mm512_storeu_si512(to, _mm512_shuffle_i64x2(t0, t1, 0x88));
+            _mm512_storeu_si512(to + 128, _mm512_shuffle_i64x2(t0, t1, 0xDD));
+            _mm512_storeu_si512(to + 256, _mm512_shuffle_i64x2(t2, t3, 0x88));
+            _mm512_storeu_si512(to + 384, _mm512_shuffle_i64x2(t2, t3, 0xDD));
+        }
+    }
+    return at;
+}
 #endif
 
 static void split(int64_t isa, const uint8_t *plane, int64_t m, uint8_t *bits) {
     int64_t at = 0;
 #ifdef HAVE_X86
-    if (isa == AVX512) at = split_avx512(plane, m, bits);
+    if (isa >= AVX512) at = split_avx512(plane, m, bits);
     else if (isa == AVX2) at = split_avx2(plane, m, bits);
 #endif
     (void)isa;
@@ -124,7 +159,8 @@ static void split(int64_t isa, const uint8_t *plane, int64_t m, uint8_t *bits) {
 static void merge(int64_t isa, const uint8_t *const row[8], int64_t m, uint8_t *plane) {
     int64_t at = 0;
 #ifdef HAVE_X86
-    if (isa == AVX512) at = merge_avx512(row, m, plane);
+    if (isa == GFNI) at = merge_gfni(row, m, plane);
+    else if (isa == AVX512) at = merge_avx512(row, m, plane);
     else if (isa == AVX2) at = merge_avx2(row, m, plane);
 #endif
     (void)isa;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SCALAR, AVX2, AVX512 };                         /* Worker.isa */
+enum { SCALAR, AVX2, AVX512, GFNI };                   /* Worker.isa */
 enum { PLANES, BLOSC, LZ4, DEFLATE, NONE };            /* codecs, in the order of codec.NAMES */
 enum { FINE, CUT, UNREADABLE, NOT_INFLATED, WRONG_SIZE, WRONG_SUM, UNPROVED, UNWRITABLE, UNENCODED, DAMAGED };
 

@@ -140,7 +140,7 @@ static void count_avx512(Job *job, Lanes *lanes, const void *values, int64_t n, 
 #endif
 
 static void count_part(const Worker *t, Job *job, Lanes *lanes, const void *values, int64_t n, int last) {
-    if (t->isa == AVX512) count_avx512(job, lanes, values, n, last);
+    if (t->isa >= AVX512) count_avx512(job, lanes, values, n, last);
     else if (t->isa == AVX2) count_avx2(job, lanes, values, n, last);
     else count_scalar(job, lanes, values, n, last);
 }
