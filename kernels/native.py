@@ -123,7 +123,8 @@ class Form:
 def load() -> Kernel:
     """The kernel, compiled if need be, or :class:`NoKernel`.
 
-    ASTROHPC_KERNEL may be ``none``, or one of ``scalar``, ``avx2``, ``avx512``, ``gfni`` to use no wider vectors.
+    ASTROHPC_KERNEL may be ``none``, or one of ``scalar``, ``avx2``, ``avx512`` and ``gfni`` to use nothing
+    that is newer.
     """
     wish = os.environ.get(VARIABLE, "")
     if wish == "none":

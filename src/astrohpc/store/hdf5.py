@@ -355,9 +355,7 @@ class _Scan:
                 raise NoLayout("the file begins with a block of the user's")
             if shape != one.extent:
                 raise NoLayout("it was not written as far as its growing dimension reaches")
-            return layout_of(
-                one.dsid, one.dcpl, one.filters, kind, shape, fill, self.size
-            ), ""
+            return layout_of(one.dsid, one.dcpl, one.filters, kind, shape, fill, self.size), ""
         except NoLayout as why:
             return None, str(why)
 

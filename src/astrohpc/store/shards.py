@@ -140,10 +140,12 @@ class Maker:
     def _unchanged(self, array: PlannedArray, index: Sequence[int]) -> None:
         for part in parts_of(array, index):
             source = self.plan.looks[part.piece.source].source
-            where = f"{source.path}: {part.piece.variable.path}"
-            if not source.path.exists():
-                raise BadSource(f"{where}: is gone since its header was read; put the file back")
             if changed(source):
+                where = f"{source.path}: {part.piece.variable.path}"
+                if not source.path.exists():
+                    raise BadSource(
+                        f"{where}: is gone since its header was read; put the file back"
+                    )
                 raise BadSource(
                     f"{where}: changed while it was read; convert again when nothing writes to it"
                 )
