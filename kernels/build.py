@@ -1,7 +1,7 @@
-"""The C kernel, compiled where it is needed and kept: ``planes.c`` and ``shards.c`` as one shared object.
+"""The C kernel, compiled where it is needed and kept: four files of C as one shared object.
 
 A wheel of ours has no binary in it, and nobody needs a compiler to install it. The first process that
-wants the kernel compiles it (about two seconds) into the user's cache, and all others load it.
+wants the kernel compiles it (about three seconds) into the user's cache, and all others load it.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "planes.c", HERE / "shards.c")
+SOURCES = tuple(HERE / name for name in ("bits.c", "planes.c", "tally.c", "shards.c"))
 # No contraction: sums must be the same on every processor. Vectors are chosen at run time, not by -march.
 FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC")
 CACHE_VARIABLE = "ASTROHPC_KERNEL_CACHE"

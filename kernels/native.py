@@ -6,6 +6,9 @@ zstd, Blosc and libdeflate are taken at run time from the wheels that bring them
 
 import ctypes
 import functools
+import importlib.machinery
+import importlib.util
+import mmap
 import os
 import sys
 import weakref
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from astrohpc.kernels.build import NoKernel, cache_folder, shared_object
 
 VARIABLE = "ASTROHPC_KERNEL"
-SETS = ("scalar", "avx2", "avx512")
+SETS = ("scalar", "avx2", "avx512", "gfni")
 CODECS = ("planes", "blosc", "lz4", "deflate", "none")
 KINDS = ("", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")  # counted; "" is not
 
@@ -41,7 +44,8 @@ MOST_BYTES = 2**31 - 2**20  # of a chunk: Blosc counts in 31 bits
 _PAGE, _FLUSH_BYTES, _MERGE_BYTES = 4096, 4 << 20, 256 << 10
 
 _TOOLS = (  # in the order of Worker in planes.h
-    ("zstd_compress", "ZSTD_compressCCtx"),
+    ("zstd_set", "ZSTD_CCtx_setParameter"),
+    ("zstd_compress", "ZSTD_compress2"),
     ("zstd_decompress", "ZSTD_decompressDCtx"),
     ("zstd_failed", "ZSTD_isError"),
     ("blosc_compress", "blosc_compress_ctx"),
@@ -55,6 +59,7 @@ _HANDLES = (
     ("zstd_decoder", "ZSTD_createDCtx", "ZSTD_freeDCtx"),
     ("inflater", "libdeflate_alloc_decompressor", "libdeflate_free_decompressor"),
 )
+_EXTENSIONS = ("numcodecs.blosc", "numcodecs.zstd", "deflate._deflate")  # that carry these
 _BUFFERS = ("read", "inflated", "bytes", "bits", "again", "values", "out")
 
 
@@ -118,7 +123,8 @@ class Form:
 def load() -> Kernel:
     """The kernel, compiled if need be, or :class:`NoKernel`.
 
-    ASTROHPC_KERNEL may be ``none``, or one of ``scalar``, ``avx2``, ``avx512`` to use no wider vectors.
+    ASTROHPC_KERNEL may be ``none``, or one of ``scalar``, ``avx2``, ``avx512`` and ``gfni`` to use nothing
+    that is newer.
     """
     wish = os.environ.get(VARIABLE, "")
     if wish == "none":
@@ -136,16 +142,10 @@ def load() -> Kernel:
 
 def _finder() -> Callable[[str], Any]:
     """Where a C function is: in a wheel, else in the system's library."""
-    places: list[ctypes.CDLL] = []
-    try:
-        import deflate._deflate  # noqa: PLC0415
-        from numcodecs import blosc, zstd  # noqa: PLC0415
-
-        places += [ctypes.CDLL(str(m.__file__)) for m in (blosc, zstd, deflate._deflate)]
-    except ImportError as error:
-        missing = f" (and {error.name} is not installed)"
-    else:
-        missing = ""
+    found = {name: _extension(name) for name in _EXTENSIONS}
+    places = [ctypes.CDLL(path) for path in found.values() if path]
+    gone = ", ".join(name.partition(".")[0] for name, path in found.items() if not path)
+    missing = f" (and {gone} is not installed)" if gone else ""
     for name in ("libblosc.so.1", "libzstd.so.1", "libdeflate.so.0"):
         try:
             places.append(ctypes.CDLL(name))
@@ -163,6 +163,16 @@ def _finder() -> Callable[[str], Any]:
     return find
 
 
+def _extension(name: str) -> str:
+    """The file of a compiled module, which is not imported for it (0.02 s); empty if there is none."""
+    package, _, module = name.partition(".")
+    above = importlib.util.find_spec(package)
+    if above is None or above.submodule_search_locations is None:
+        return ""
+    spec = importlib.machinery.PathFinder.find_spec(module, above.submodule_search_locations)
+    return (spec.origin or "") if spec else ""
+
+
 def room_bytes(chunk_bytes: int) -> int:
     """What one encoded chunk may use while it is made; as in planes.h."""
     return chunk_bytes + chunk_bytes // 1024 + 4096
@@ -174,7 +184,7 @@ class Worker:
     def __init__(self, kernel: Kernel | None = None) -> None:
         self.kernel = kernel or load()
         self._c = _Worker(isa=self.kernel.isa)
-        self._memory = np.empty(0, np.uint8)
+        self._memory: mmap.mmap | None = None
         for name, symbol in _TOOLS:
             setattr(self._c, name, ctypes.cast(self.kernel.find(symbol), ctypes.c_void_p).value)
         for name, make, free in _HANDLES:
@@ -201,9 +211,10 @@ class Worker:
             return
         read, chunk, out = max(read, c.read_bytes), max(chunk, c.chunk_bytes), max(out, c.out_bytes)
         lengths = [-(-n // _PAGE) * _PAGE for n in (read, *[chunk] * 5, out)]
-        self._memory = np.empty(0, np.uint8)  # the old goes before the new comes
-        self._memory = np.empty(sum(lengths) + _PAGE, np.uint8)
-        at = -(-self._memory.ctypes.data // _PAGE) * _PAGE
+        # Pages of our own: the heap of a thread keeps what is given back to it.
+        self._memory = None  # the old go before the new come
+        self._memory = mmap.mmap(-1, sum(lengths), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        at = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         for name, length in zip(_BUFFERS, lengths, strict=True):
             setattr(c, name, at)
             at += length

@@ -3,171 +3,17 @@
    What comes out is a Blosc-1 chunk of one bit-shuffled block, its one stream being several zstd frames
    in a row, which every decoder of zstd takes as one. Runs of planes that look like noise are frames of
    raw blocks, made by hand: nothing is gained by compressing them, and it costs most of the time.
-   Values beyond the last multiple of eight, which bit-shuffle cannot take, are a second, raw block.
-
-   All that vectorises exists for three instruction sets and gives the same bytes on each; the worker
-   says which to use, so that one binary serves the login node and the compute nodes. */
+   Values beyond the last multiple of eight, which bit-shuffle cannot take, are a second, raw block. */
 
 #include "planes.h"
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define HAVE_X86 1
-#endif
-
-/* The widest vectors that this processor has. */
-int64_t best_isa(void) {
-#ifdef HAVE_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512bw")) return AVX512;
-    if (__builtin_cpu_supports("avx2")) return AVX2;
-#endif
-    return SCALAR;
-}
-
-enum { HEADER = 16, RAW_BLOCK = 128 << 10, SAMPLE = 1024, TRIAL = 32 << 10 };
+enum { HEADER = 16, RAW_BLOCK = 128 << 10, SAMPLE = 1024, TRIAL = 32 << 10, QUICK = 256 << 10 };
 enum { BITSHUFFLE = 0x4, COPIED = 0x2, ONE_STREAM = 0x10, ZSTD = 4 << 5 };
 
 static inline uint32_t load32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 static inline void store32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
-static inline uint64_t load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-static inline void store64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
-
-/* Eight bytes as a square of bits, mirrored at its diagonal; its own inverse. */
-static inline uint64_t mirror(uint64_t x) {
-    uint64_t t = (x ^ (x >> 7)) & 0x00AA00AA00AA00AAu;
-    x ^= t ^ (t << 7);
-    t = (x ^ (x >> 14)) & 0x0000CCCC0000CCCCu;
-    x ^= t ^ (t << 14);
-    t = (x ^ (x >> 28)) & 0x00000000F0F0F0F0u;
-    return x ^ t ^ (t << 28);
-}
-
-/* One byte plane of 8 m values to its eight bit planes of m bytes, from byte `at` of them on. */
-static void split_scalar(const uint8_t *plane, int64_t at, int64_t m, uint8_t *bits) {
-    for (; at < m; at++) {
-        uint64_t x = mirror(load64(plane + 8 * at));
-        for (int i = 0; i < 8; i++, x >>= 8) bits[i * m + at] = (uint8_t)x;
-    }
-}
-
-static void merge_scalar(const uint8_t *const row[8], int64_t at, int64_t m, uint8_t *plane) {
-    for (; at < m; at++) {
-        uint64_t x = 0;
-        for (int i = 0; i < 8; i++) x |= (uint64_t)row[i][at] << (8 * i);
-        store64(plane + 8 * at, mirror(x));
-    }
-}
-
-#ifdef HAVE_X86
-__attribute__((target("avx2"))) static int64_t split_avx2(const uint8_t *plane, int64_t m, uint8_t *bits) {
-    int64_t at = 0;
-    for (; at + 4 <= m; at += 4) {
-        __m256i v = _mm256_loadu_si256((const __m256i *)(plane + 8 * at));
-        for (int i = 7; i >= 0; i--, v = _mm256_add_epi8(v, v))
-            store32(bits + i * m + at, (uint32_t)_mm256_movemask_epi8(v));
-    }
-    return at;
-}
-
-__attribute__((target("avx2"))) static int64_t merge_avx2(const uint8_t *const row[8], int64_t m, uint8_t *plane) {
-    const __m256i of_byte = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
-                                             2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
-    const __m256i one_bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
-    int64_t at = 0;
-    for (; at + 4 <= m; at += 4) {
-        __m256i v = _mm256_setzero_si256();
-        for (int i = 0; i < 8; i++) {
-            __m256i x = _mm256_shuffle_epi8(_mm256_set1_epi32((int)load32(row[i] + at)), of_byte);
-            x = _mm256_cmpeq_epi8(_mm256_and_si256(x, one_bit), one_bit);
-            v = _mm256_or_si256(v, _mm256_and_si256(x, _mm256_set1_epi8((char)(1 << i))));
-        }
-        _mm256_storeu_si256((__m256i *)(plane + 8 * at), v);
-    }
-    return at;
-}
-
-__attribute__((target("avx512bw"))) static int64_t split_avx512(const uint8_t *plane, int64_t m, uint8_t *bits) {
-    int64_t at = 0;
-    for (; at + 8 <= m; at += 8) {
-        __m512i v = _mm512_loadu_si512(plane + 8 * at);
-        for (int i = 7; i >= 0; i--, v = _mm512_add_epi8(v, v))
-            store64(bits + i * m + at, (uint64_t)_mm512_movepi8_mask(v));
-    }
-    return at;
-}
-
-__attribute__((target("avx512bw"))) static int64_t merge_avx512(const uint8_t *const row[8], int64_t m, uint8_t *plane) {
-    int64_t at = 0;
-    for (; at + 8 <= m; at += 8) {
-        __m512i v = _mm512_setzero_si512();
-        for (int i = 0; i < 8; i++)
-            v = _mm512_mask_add_epi8(v, (__mmask64)load64(row[i] + at), v, _mm512_set1_epi8((char)(1 << i)));
-        _mm512_storeu_si512(plane + 8 * at, v);
-    }
-    return at;
-}
-#endif
-
-static void split(int64_t isa, const uint8_t *plane, int64_t m, uint8_t *bits) {
-    int64_t at = 0;
-#ifdef HAVE_X86
-    if (isa == AVX512) at = split_avx512(plane, m, bits);
-    else if (isa == AVX2) at = split_avx2(plane, m, bits);
-#endif
-    (void)isa;
-    split_scalar(plane, at, m, bits);
-}
-
-static void merge(int64_t isa, const uint8_t *const row[8], int64_t m, uint8_t *plane) {
-    int64_t at = 0;
-#ifdef HAVE_X86
-    if (isa == AVX512) at = merge_avx512(row, m, plane);
-    else if (isa == AVX2) at = merge_avx2(row, m, plane);
-#endif
-    (void)isa;
-    merge_scalar(row, at, m, plane);
-}
-
-/* The compiler vectorises these by itself, given a constant width and the instruction set. */
-#define ALWAYS static inline __attribute__((always_inline))
-ALWAYS void spread_wide(const uint8_t *restrict values, int64_t n, const int w, int flip, uint8_t *restrict bytes) {
-    for (int64_t k = 0; k < n; k++)
-        for (int j = 0; j < w; j++) bytes[(j ^ flip) * n + k] = values[k * w + j];
-}
-ALWAYS void join_wide(const uint8_t *restrict bytes, int64_t n, const int w, int flip, uint8_t *restrict values) {
-    for (int64_t k = 0; k < n; k++)
-        for (int j = 0; j < w; j++) values[k * w + j] = bytes[(j ^ flip) * n + k];
-}
-#define BY_WIDTH(work, from, to)                            \
-    if (w == 1) memcpy(to, from, (size_t)n);                \
-    else if (w == 2) work(from, n, 2, big ? 1 : 0, to);     \
-    else if (w == 4) work(from, n, 4, big ? 3 : 0, to);     \
-    else work(from, n, 8, big ? 7 : 0, to);
-#define FOR_SETS(name, from, to)                                                                           \
-    static void name##_scalar(const uint8_t *from, int64_t n, int w, int big, uint8_t *to) {               \
-        BY_WIDTH(name##_wide, from, to)                                                                    \
-    }                                                                                                      \
-    VECTORISED(name, from, to)                                                                             \
-    void name(int64_t isa, const uint8_t *from, int64_t n, int w, int big, uint8_t *to) {                  \
-        if (isa != SCALAR) name##_vector(from, n, w, big, to);                                             \
-        else name##_scalar(from, n, w, big, to);                                                           \
-    }
-#ifdef HAVE_X86
-#define VECTORISED(name, from, to)                                                                         \
-    __attribute__((target("avx2"))) static void name##_vector(const uint8_t *from, int64_t n, int w,       \
-                                                              int big, uint8_t *to) {                      \
-        BY_WIDTH(name##_wide, from, to)                                                                    \
-    }
-#else
-#define VECTORISED(name, from, to) enum { name##_vector_unused };
-#define spread_vector spread_scalar
-#define join_vector join_scalar
-#endif
-FOR_SETS(spread, values, bytes)
-FOR_SETS(join, bytes, values)
 
 /* Whether a bit plane looks like noise: pairs of equal bytes in a sample are nearly as rare as in random
    ones (1 of 256). Up to half again as many count as noise, by measurement: a plane that zstd gains
@@ -177,11 +23,16 @@ static int is_noise(const uint8_t *plane, int64_t m) {
     if (m < SAMPLE) return 0;
     enum { RUN = 64, RUNS = SAMPLE / RUN };
     const int64_t step = (m - RUN) / (RUNS - 1);
-    uint16_t seen[256] = {0};
-    int64_t pairs = 0;
+    uint16_t seen[4][256] = {0}; /* four, so that a count need not wait for the one before it */
+    uint32_t squares = 0;
     for (int run = 0; run < RUNS; run++)
-        for (const uint8_t *p = plane + run * step, *end = p + RUN; p < end; p++) pairs += seen[*p]++;
-    const int64_t of_noise = (int64_t)SAMPLE * (SAMPLE - 1) / 2 / 256;
+        for (const uint8_t *p = plane + run * step, *end = p + RUN; p < end; p += 4)
+            for (int k = 0; k < 4; k++) seen[k][p[k]]++;
+    for (int k = 0; k < 256; k++) {
+        const uint32_t same = (uint32_t)seen[0][k] + seen[1][k] + seen[2][k] + seen[3][k];
+        squares += same * same;
+    }
+    const int64_t pairs = (squares - SAMPLE) / 2, of_noise = (int64_t)SAMPLE * (SAMPLE - 1) / 2 / 256;
     return pairs * 2 < of_noise * 3;
 }
 
@@ -214,6 +65,21 @@ static int64_t copied(const uint8_t *const plane[8], int64_t n, int w, uint8_t *
     return n * w + HEADER;
 }
 
+/* At level 1 zstd seeks matches of seven bytes in large chunks, not five or six, and at every third byte:
+   bits that differ by chance seldom repeat, and shorter matches take twice the time and save nothing (by
+   measurement; of chunks below QUICK they save some tenths of a per cent). */
+static void set_level(const Worker *t, int level, int64_t nbytes) {
+    enum { LEVEL = 100, HASH_LOG = 102, MIN_MATCH = 105, TARGET = 106, STRATEGY = 107, LITERALS = 1002 };
+    const int quick = level == 1 && nbytes >= QUICK;
+    t->zstd_set(t->zstd_encoder, LEVEL, level);
+    t->zstd_set(t->zstd_encoder, STRATEGY, quick);
+    t->zstd_set(t->zstd_encoder, HASH_LOG, quick ? 13 : 0);
+    t->zstd_set(t->zstd_encoder, MIN_MATCH, quick ? 7 : 0);
+    /* by steps zstd gives up packing literals, too, unless these are asked for by this newer setting */
+    const size_t packed = t->zstd_set(t->zstd_encoder, LITERALS, quick);
+    t->zstd_set(t->zstd_encoder, TARGET, quick && !t->zstd_failed(packed) ? 2 : 0);
+}
+
 int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n, int w, int level, uint8_t *out) {
     const int64_t m = n / 8, tail = n % 8, planes = 8 * w, block = 8 * m * w;
     const int64_t room = n * w + HEADER; /* what is longer is stored as it is */
@@ -221,6 +87,7 @@ int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n,
     store32(out + 4, (uint32_t)(n * w));
     store32(out + 8, (uint32_t)(m ? block : n * w));
     if (!m) return copied(plane, n, w, out);
+    set_level(t, level, block);
     for (int j = 0; j < w; j++) split(t->isa, plane[j], m, t->bits + 8 * j * m);
     uint8_t noise[64];
     for (int64_t p = 0; p < planes; p++) noise[p] = (uint8_t)is_noise(t->bits + p * m, m);
@@ -234,11 +101,11 @@ int64_t encode_planes(const Worker *t, const uint8_t *const plane[8], int64_t n,
         int raw = noise[p];
         if (raw) { /* single bytes tell nothing of values that repeat: zstd looks at some of a plane */
             const int64_t some = m < TRIAL ? m : TRIAL;
-            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)some, level);
+            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)some);
             raw = t->zstd_failed(got) || (int64_t)got * 20 > some * 19;
         }
         if (!raw) {
-            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)nbytes, level);
+            const size_t got = t->zstd_compress(t->zstd_encoder, out + at, (size_t)most, run, (size_t)nbytes);
             raw = t->zstd_failed(got) || (int64_t)got >= nbytes;
             if (!raw) at += (int64_t)got;
         }
@@ -282,14 +149,15 @@ static int frame(const uint8_t *p, int64_t nbytes, Frame *f) {
     return 1;
 }
 
-int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes) {
+/* Find the bit planes of a chunk, those that zstd packed unpacked into the worker's own memory. */
+int open_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, Planes *found) {
     const int64_t m = n / 8, tail = n % 8, block = 8 * m * w, planes = 8 * w;
     if (nbytes < HEADER || load32(chunk + 12) != nbytes || load32(chunk + 4) != n * w) return DAMAGED;
     if (chunk[0] != 2 || chunk[3] != w) return -1;
+    found->m = m, found->values = NULL;
     if (chunk[2] & COPIED) {
-        if (nbytes != n * w + HEADER) return DAMAGED;
-        spread(t->isa, chunk + HEADER, n, w, 0, bytes);
-        return FINE;
+        found->values = chunk + HEADER;
+        return nbytes == n * w + HEADER ? FINE : DAMAGED;
     }
     const int64_t stream = HEADER + (tail ? 8 : 4);
     if (chunk[2] != (BITSHUFFLE | ONE_STREAM | ZSTD) || !m || load32(chunk + 8) != block) return -1;
@@ -297,7 +165,8 @@ int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t
     const int64_t length = load32(chunk + stream), end = stream + 4 + length;
     if (end != nbytes - (tail ? 4 + tail * w : 0)) return -1;
     if (tail && (load32(chunk + HEADER + 4) != end || load32(chunk + end) != tail * w)) return -1;
-    const uint8_t *row[64];
+    found->tail = chunk + end + 4;
+    const uint8_t **row = found->row;
     for (int64_t p = 0; p < planes; p++) row[p] = (length == block ? chunk + stream + 4 : t->bits) + p * m;
     int64_t done = 0, at = stream + 4;
     while (length != block && at < end) {
@@ -321,10 +190,27 @@ int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t
         }
         at += f.total;
     }
-    if (length != block && done != block) return DAMAGED;
-    for (int j = 0; j < w; j++) {
-        merge(t->isa, row + 8 * j, m, bytes + j * n);
-        for (int64_t k = 0; k < tail; k++) bytes[j * n + 8 * m + k] = chunk[end + 4 + k * w + j];
+    return length != block && done != block ? DAMAGED : FINE;
+}
+
+void byte_planes(const Worker *t, const Planes *found, int64_t start, int64_t count, int w, uint8_t *bytes, int64_t stride) {
+    if (found->values) {
+        spread(t->isa, found->values + start * w, count, w, 0, bytes, stride);
+        return;
     }
-    return FINE;
+    const int64_t at = start / 8, stop = (start + count) / 8 < found->m ? (start + count) / 8 : found->m;
+    for (int j = 0; j < w; j++) {
+        const uint8_t *row[8];
+        for (int i = 0; i < 8; i++) row[i] = found->row[8 * j + i] + at;
+        merge(t->isa, row, stop - at, bytes + j * stride);
+        for (int64_t k = 8 * (stop - at); k < count; k++)
+            bytes[j * stride + k] = found->tail[(start + k - 8 * found->m) * w + j];
+    }
+}
+
+int decode_planes(const Worker *t, const uint8_t *chunk, int64_t nbytes, int64_t n, int w, uint8_t *bytes) {
+    Planes found;
+    const int code = open_planes(t, chunk, nbytes, n, w, &found);
+    if (code == FINE) byte_planes(t, &found, 0, n, w, bytes, n);
+    return code;
 }

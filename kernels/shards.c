@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,96 +15,8 @@
 #define O_DIRECT 0 /* a system without it writes through its cache */
 #endif
 
-enum { PAGE = 4096, FLUSH = 4 << 20, SMALL_FILE = 1 << 20, MERGE = 256 << 10, GAP = 4096, LANES = 16 };
-
-typedef struct { int64_t count, missing; double minimum, maximum, total; } Tally;
-
-typedef struct {
-    const char *target;
-    const int32_t *files;                  /* NULL: offsets are addresses in memory */
-    const int64_t *pieces;                 /* file number, offset, length of each chunk; offset -1: absent */
-    uint32_t *checks;                      /* result, one a chunk */
-    int64_t *spans;                        /* result: offset and length in the shard */
-    int64_t n_chunks, count, width, kind, big, deflate, shuffle, codec, level, has_fill;
-    uint8_t fill[8];
-    Tally tally;                           /* result */
-    int64_t nbytes, failed, error;         /* result: of the file; the chunk that failed; errno */
-} Job;
-
-/* ---- counting --------------------------------------------------------------------------------- */
-
-/* In LANES lanes, added in order at the end, so that sums do not depend on the width of vectors. The
-   loops over lanes are kept simple and of one type each: only then does the compiler vectorise them. */
-#define COUNT(T, M, LOWEST, HIGHEST)                                                               \
-    {                                                                                              \
-        const T *p = values, *const end = p + n;                                                   \
-        T fill, low[LANES], high[LANES], kept[LANES];                                              \
-        double sum[LANES] = {0}, total = 0;                                                        \
-        int64_t missing = 0;                                                                       \
-        const M has = job->has_fill != 0;                                                          \
-        memcpy(&fill, job->fill, sizeof fill);                                                     \
-        for (int k = 0; k < LANES; k++) low[k] = HIGHEST, high[k] = LOWEST;                        \
-        while (end - p >= LANES) {                                                                 \
-            M lost[LANES] = {0};                                                                   \
-            /* so few rows that a lane's count cannot outgrow the narrowest type */                \
-            for (int rows = 100; rows && end - p >= LANES; rows--, p += LANES) {                   \
-                for (int k = 0; k < LANES; k++) {                                                  \
-                    const T x = p[k];                                                              \
-                    const M gone = (M)((x != x) | ((x == fill) & has));                            \
-                    const T lower = gone ? HIGHEST : x, upper = gone ? LOWEST : x;                 \
-                    lost[k] += gone;                                                               \
-                    kept[k] = gone ? 0 : x;                                                        \
-                    low[k] = lower < low[k] ? lower : low[k];                                      \
-                    high[k] = upper > high[k] ? upper : high[k];                                   \
-                }                                                                                  \
-                for (int k = 0; k < LANES; k++) sum[k] += (double)kept[k];                         \
-            }                                                                                      \
-            for (int k = 0; k < LANES; k++) missing += lost[k];                                    \
-        }                                                                                          \
-        for (int k = 0; p < end; k++, p++) {                                                       \
-            if ((*p != *p) | ((*p == fill) & has)) { missing++; continue; }                        \
-            sum[k] += (double)*p;                                                                  \
-            low[k] = *p < low[k] ? *p : low[k], high[k] = *p > high[k] ? *p : high[k];             \
-        }                                                                                          \
-        for (int k = 0; k < LANES; k++) {                                                          \
-            total += sum[k];                                                                       \
-            low[0] = low[k] < low[0] ? low[k] : low[0];                                            \
-            high[0] = high[k] > high[0] ? high[k] : high[0];                                       \
-        }                                                                                          \
-        job->tally.missing += missing, job->tally.total += total;                                  \
-        if (missing < n && (double)low[0] < job->tally.minimum) job->tally.minimum = (double)low[0];\
-        if (missing < n && (double)high[0] > job->tally.maximum) job->tally.maximum = (double)high[0];\
-        break;                                                                                     \
-    }
-
-static inline __attribute__((always_inline)) void count_any(Job *job, const void *values, int64_t n) {
-    job->tally.count += n;
-    switch (job->kind) {
-        case 1: COUNT(int8_t, int8_t, INT8_MIN, INT8_MAX)
-        case 2: COUNT(uint8_t, int8_t, 0, UINT8_MAX)
-        case 3: COUNT(int16_t, int16_t, INT16_MIN, INT16_MAX)
-        case 4: COUNT(uint16_t, int16_t, 0, UINT16_MAX)
-        case 5: COUNT(int32_t, int32_t, INT32_MIN, INT32_MAX)
-        case 6: COUNT(uint32_t, int32_t, 0, UINT32_MAX)
-        case 7: COUNT(int64_t, int64_t, INT64_MIN, INT64_MAX)
-        case 8: COUNT(uint64_t, int64_t, 0, UINT64_MAX)
-        case 9: COUNT(float, int32_t, -INFINITY, INFINITY)
-        case 10: COUNT(double, int64_t, -INFINITY, INFINITY)
-    }
-}
-
-static void count_scalar(Job *job, const void *values, int64_t n) { count_any(job, values, n); }
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void count_avx2(Job *job, const void *values, int64_t n) { count_any(job, values, n); }
-#else
-#define count_avx2 count_scalar
-#endif
-
-/* Add the statistics of values in memory to the job's. */
-void count_values(const Worker *t, Job *job, const void *values, int64_t n) {
-    if (t->isa == SCALAR) count_scalar(job, values, n);
-    else count_avx2(job, values, n);
-}
+enum { PAGE = 4096, FLUSH = 4 << 20, SMALL_FILE = 1 << 20, MERGE = 256 << 10, GAP = 4096, PART = 4096 };
+enum { FAR = 4 << 20 }; /* results larger than that are not in a cache when they are read */
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
@@ -167,43 +78,77 @@ static int blosc_values(const Worker *t, const uint8_t *chunk, int64_t nbytes, i
     return t->blosc_decompress(chunk, values, (size_t)whole, 1) == whole ? FINE : DAMAGED;
 }
 
+/* Hold a chunk that was just encoded against the source's own bytes, and count its values: part by part,
+   so that what is decoded is compared, joined and counted while it is in the nearest cache. */
+static int prove_planes(const Worker *t, Job *job, const uint8_t *source, const uint8_t *const plane[8],
+                        const uint8_t *out, int64_t size) {
+    const int64_t n = job->count;
+    const int w = (int)job->width, big = (int)job->big, planar = job->shuffle || w == 1;
+    _Alignas(64) uint8_t again[8 * PART], values[8 * PART];
+    Planes found;
+    Lanes lanes = {.seen = 0};
+    if (open_planes(t, out, size, n, w, &found) != FINE) return UNPROVED;
+    for (int64_t at = 0, now; at < n; at += now) {
+        now = n - at < PART ? n - at : PART;
+        byte_planes(t, &found, at, now, w, again, PART);
+        if (planar) {
+            for (int j = 0; j < w; j++)
+                if (memcmp(again + j * PART, plane[j] + at, (size_t)now)) return UNPROVED;
+        } else {
+            join(t->isa, again, PART, now, w, big, values);
+            if (memcmp(values, source + at * w, (size_t)(now * w))) return UNPROVED;
+        }
+        if (!job->kind) continue;
+        if (planar || big) join(t->isa, again, PART, now, w, 0, values);
+        count_part(t, job, &lanes, values, now, at + now == n);
+    }
+    if (!job->kind) job->tally.count += n;
+    return FINE;
+}
+
+/* The same for Blosc, which takes values in one piece, and for values that are stored as they are. */
+static int prove_values(const Worker *t, Job *job, const uint8_t *source, const uint8_t *const plane[8],
+                        const uint8_t *out, int64_t size) {
+    const int64_t n = job->count, whole = n * job->width;
+    const int w = (int)job->width, big = (int)job->big;
+    const uint8_t *values = out;
+    if (job->codec != NONE) {
+        if (blosc_values(t, out, size, whole, t->bits) != FINE) return UNPROVED;
+        values = t->bits;
+    }
+    spread(t->isa, values, n, w, 0, t->again, n);
+    if (job->shuffle || w == 1) {
+        for (int j = 0; j < w; j++)
+            if (memcmp(t->again + j * n, plane[j], (size_t)n)) return UNPROVED;
+    } else {
+        join(t->isa, t->again, n, n, w, big, t->values);
+        if (memcmp(t->values, source, (size_t)whole)) return UNPROVED;
+    }
+    if (job->kind) count_values(t, job, values, n);
+    else job->tally.count += n;
+    return FINE;
+}
+
 /* Encode into `out`, decode that again, compare with the source's own bytes, count. Size, or -code. */
 static int64_t encode_and_prove(const Worker *t, Job *job, const uint8_t *source, uint8_t *out) {
     const int64_t n = job->count, whole = n * job->width;
     const int w = (int)job->width, big = (int)job->big;
     const uint8_t *plane[8], *planes = source;
-    if (!job->shuffle && w > 1) spread(t->isa, source, n, w, 0, t->bytes), planes = t->bytes;
-    for (int j = 0; j < w; j++) plane[j] = planes + (big ? w - 1 - j : j) * n;
     int64_t size = whole;
-    uint8_t *again = t->again;
+    if (!job->shuffle && w > 1) spread(t->isa, source, n, w, 0, t->bytes, n), planes = t->bytes;
+    for (int j = 0; j < w; j++) plane[j] = planes + (big ? w - 1 - j : j) * n;
     if (job->codec == PLANES) {
         size = encode_planes(t, plane, n, w, (int)job->level, out);
-        if (decode_planes(t, out, size, n, w, again) != FINE) return -UNPROVED;
-    } else {
-        join(t->isa, planes, n, w, big, t->values);
-        if (job->codec == NONE) {
-            memcpy(out, t->values, (size_t)whole);
-            spread(t->isa, out, n, w, 0, again);
-        } else {
-            const char *name = job->codec == LZ4 ? "lz4" : "zstd";
-            size = t->blosc_compress((int)job->level, 2, (size_t)w, (size_t)whole, t->values, out, (size_t)whole + 16, name, 0, 1);
-            if (size <= 0) return -UNENCODED;
-            if (blosc_values(t, out, size, whole, t->bits) != FINE) return -UNPROVED;
-            spread(t->isa, t->bits, n, w, 0, again);
-        }
+        return prove_planes(t, job, source, plane, out, size) == FINE ? size : -UNPROVED;
     }
-    if (job->shuffle || w == 1) {
-        for (int j = 0; j < w; j++)
-            if (memcmp(again + j * n, plane[j], (size_t)n)) return -UNPROVED;
-    } else {
-        join(t->isa, again, n, w, big, t->values);
-        if (memcmp(t->values, source, (size_t)whole)) return -UNPROVED;
+    join(t->isa, planes, n, n, w, big, t->values);
+    if (job->codec == NONE) memcpy(out, t->values, (size_t)whole);
+    else {
+        const char *name = job->codec == LZ4 ? "lz4" : "zstd";
+        size = t->blosc_compress((int)job->level, 2, (size_t)w, (size_t)whole, t->values, out, (size_t)whole + 16, name, 0, 1);
+        if (size <= 0) return -UNENCODED;
     }
-    if (job->kind) {
-        if (job->shuffle || w == 1 || big) join(t->isa, again, n, w, 0, t->values);
-        count_values(t, job, t->values, n);
-    } else job->tally.count += n;
-    return size;
+    return prove_values(t, job, source, plane, out, size) == FINE ? size : -UNPROVED;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------- */
@@ -317,9 +262,21 @@ int write_shard(const Worker *t, Job *job) {
     return code;
 }
 
+/* `far`: to memory that no cache will hold, not before the next chunk at any rate. */
+static void join_planes(const Worker *t, const Planes *found, int64_t n, int w, int far, uint8_t *to) {
+    _Alignas(64) uint8_t bytes[8 * PART], values[8 * PART];
+    for (int64_t at = 0, now; at < n; at += now) {
+        now = n - at < PART ? n - at : PART;
+        byte_planes(t, found, at, now, w, bytes, PART);
+        join(t->isa, bytes, PART, now, w, 0, far ? values : to + at * w);
+        if (far) stream(t->isa, to + at * w, values, now * w);
+    }
+}
+
 /* Chunks of a store, read and decoded to where they belong; job->checks and its target are not used. */
 int read_chunks(const Worker *t, Job *job, uint8_t *const *target) {
     const int64_t n = job->count, w = job->width, whole = n * w;
+    const int far = job->n_chunks * whole > FAR;
     Window seen = {-1, 0, 0};
     for (int64_t i = 0; i < job->n_chunks; i++) {
         const uint8_t *chunk;
@@ -340,13 +297,16 @@ int read_chunks(const Worker *t, Job *job, uint8_t *const *target) {
             code = inflate_chunk(t, chunk, nbytes, whole, &check);
             const uint8_t *planes = t->inflated;
             if (code) return code;
-            if (!job->shuffle && w > 1) spread(t->isa, planes, n, (int)w, 0, t->bytes), planes = t->bytes;
-            join(t->isa, planes, n, (int)w, (int)job->big, to);
+            if (!job->shuffle && w > 1) spread(t->isa, planes, n, (int)w, 0, t->bytes, n), planes = t->bytes;
+            join(t->isa, planes, n, n, (int)w, (int)job->big, to);
         } else {
-            code = decode_planes(t, chunk, nbytes, n, (int)w, t->again);
-            if (code == FINE) join(t->isa, t->again, n, (int)w, 0, to);
-            else if (code != -1 || (code = blosc_values(t, chunk, nbytes, whole, to))) return DAMAGED;
+            Planes found;
+            code = open_planes(t, chunk, nbytes, n, (int)w, &found);
+            if (code == -1) code = blosc_values(t, chunk, nbytes, whole, to);
+            else if (code == FINE) join_planes(t, &found, n, (int)w, far, to);
+            if (code) return DAMAGED;
         }
     }
+    if (far) streamed(t->isa);
     return FINE;
 }

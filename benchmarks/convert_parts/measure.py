@@ -34,6 +34,11 @@ class Used:
         return self.user_s + self.system_s
 
 
+def _as_installed() -> dict[str, str]:
+    """Our environment; what is installed has its bytecode, even where a developer wants none written."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(command: Sequence[str], log: Path, environment: Mapping[str, str], limit_s: float) -> Used:
     """Run a command to its end, what it says going to ``log``; ended by force after ``limit_s``."""
     with log.open("wb") as out:
@@ -43,7 +48,7 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str], limit
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**_as_installed(), **environment},
             start_new_session=True,
         )
         memory = _Memory(process.pid)

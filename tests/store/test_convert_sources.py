@@ -68,6 +68,21 @@ def test_a_bad_file_is_named_and_the_others_are_converted(tmp_path: Path, what: 
     assert not proved(source, store).wrong
 
 
+def test_a_chunk_keeps_what_the_sound_ones_of_its_files_have(tmp_path: Path) -> None:
+    """One chunk goes across all times of three files, and the first of them cannot be read."""
+    source, store = tmp_path / "in", tmp_path / "a.zarr"
+    for k in range(3):
+        climate(source / f"{k}.nc", seed=k, times=[4 * k + i for i in range(4)], **LARGE)  # type: ignore[arg-type]
+    BAD["zeros in the data"](source / "0.nc")
+    report = made(source, store, members="one", read="series")
+    assert str(source / "0.nc") in reasons(report)
+    with xarray.open_zarr(store) as data:
+        assert data["T"].isel(time=slice(0, 4)).isnull().all()
+        for k in (1, 2):
+            with xarray.open_dataset(source / f"{k}.nc") as expected:
+                np.testing.assert_array_equal(data["T"][4 * k : 4 * k + 4], expected["T"])
+
+
 @pytest.mark.parametrize("file_format", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_DATA"])
 def test_a_classic_file_that_was_cut(tmp_path: Path, file_format: str) -> None:
     source = three(tmp_path / "in", file_format=file_format)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Semaphore
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
@@ -33,6 +34,7 @@ from astrohpc.store.target import ABOUT, Request, held
 from astrohpc.store.tasks import Task, make_tasks, parts_of
 
 REPORT = "report.json"
+_WAITING = 1  # threads beyond those that compute: one waits for the disk, and the cores have work
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,11 @@ def _make_all(
     say: Callable[[str], None],
 ) -> tuple[list[Refusal], bool, bool]:
     """Make shards until there are no more; what was refused, whether we were stopped, kernel or not."""
-    makers = [Maker(work.plan, request.target, f"{ranks.rank}-{i}") for i in range(threads)]
+    room = Semaphore(threads)  # memory is reckoned for so many shards that are values on their way
+    makers = [
+        Maker(work.plan, request.target, f"{ranks.rank}-{i}", room=room)
+        for i in range(threads + _WAITING)
+    ]
     progress = Progress(work.total_bytes, clock, say)
     journal = Journal(request.target, ranks.rank)
     refused: list[Refusal] = []

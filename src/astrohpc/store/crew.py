@@ -13,7 +13,8 @@ from astrohpc.store.ranks import Ranks
 
 Hand = TypeVar("Hand")
 Made = TypeVar("Made")
-_WAIT_S = 0.002  # MPI is driven this often while nothing comes back
+_WAIT_S = 0.002  # rank 0 looks this often for what other ranks ask, while nothing comes back
+_IDLE_WAIT_S = 0.1  # who answers nobody need only see that it is asked to stop
 
 
 def share_out(
@@ -41,6 +42,7 @@ def share_out(
     threads = [threading.Thread(target=work, args=(hand,), daemon=True) for hand in hands]
     for thread in threads:
         thread.start()
+    wait_s = _WAIT_S if ranks.size > 1 and ranks.rank == 0 else _IDLE_WAIT_S
     given = back = 0
     stopped = exhausted = False
     ranks.begin()
@@ -57,7 +59,7 @@ def share_out(
                     continue
             ranks.poll()
             try:
-                number, made = results.get(timeout=_WAIT_S)
+                number, made = results.get(timeout=wait_s)
             except queue.Empty:
                 continue
             back += 1

@@ -14,7 +14,14 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5o, h5p, h5r, h5s, h5t
 
 from astrohpc.store.fill import fill_of
-from astrohpc.store.hdf5_layout import NoLayout, layout_of, needs_netcdf, storable, user_fill
+from astrohpc.store.hdf5_layout import (
+    NoLayout,
+    filters_of,
+    layout_of,
+    needs_netcdf,
+    storable,
+    user_fill,
+)
 from astrohpc.store.hdf5_types import (
     Type,
     Unstorable,
@@ -65,6 +72,7 @@ class _Dataset:
     extent: tuple[int, ...]
     limits: tuple[int | None, ...]
     dcpl: Any  # its creation property list
+    filters: list[int]
     names: list[str]  # of all its attributes
     axis: _Axis | None = None  # if it is a dimension scale
     hidden: bool = False  # a dimension and no variable
@@ -218,7 +226,8 @@ class _Scan:
         limits = space.get_simple_extent_dims(True) if extent else ()
         limits = tuple(None if limit in {None, h5s.UNLIMITED} else limit for limit in limits)
         dcpl = dsid.get_create_plist()
-        one = _Dataset(path, dsid, address, extent, limits, dcpl, attribute_names(dsid, dcpl))
+        filters, names = filters_of(dcpl), attribute_names(dsid, dcpl)
+        one = _Dataset(path, dsid, address, extent, limits, dcpl, filters, names)
         group.datasets.append(one)
         if "CLASS" not in one.names or read_attribute(dsid, "CLASS") != "DIMENSION_SCALE":
             return
@@ -311,7 +320,7 @@ class _Scan:
             path = f"{head}/{name}" if head else name
         try:
             kind = type_of(one.dsid.get_type())
-            storable(one.dcpl, one.extent)
+            storable(one.dcpl, one.filters, one.extent)
         except Unstorable as why:
             self.unstorable[path] = str(why)
             return
@@ -340,13 +349,13 @@ class _Scan:
         self, one: _Dataset, kind: Type, shape: tuple[int, ...], fill: Any
     ) -> tuple[Layout | None, str]:
         try:
-            if needs_netcdf(one.dcpl):
+            if needs_netcdf(one.filters):
                 raise NoLayout("a filter that only netCDF4 knows")
             if self.base:
                 raise NoLayout("the file begins with a block of the user's")
             if shape != one.extent:
                 raise NoLayout("it was not written as far as its growing dimension reaches")
-            return layout_of(one.dsid, one.dcpl, kind, shape, fill, self.size), ""
+            return layout_of(one.dsid, one.dcpl, one.filters, kind, shape, fill, self.size), ""
         except NoLayout as why:
             return None, str(why)
 

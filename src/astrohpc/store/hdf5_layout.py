@@ -1,6 +1,8 @@
 """Where the values of an HDF5 dataset lie, if they lie where ``pread`` and ``inflate`` can get them."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,13 @@ class NoLayout(Exception):
     """Why the library must read it, in words."""
 
 
-def storable(dcpl: Any, shape: tuple[int, ...]) -> None:
+def filters_of(dcpl: Any) -> list[int]:
+    """Numbers of a dataset's filters, in the order of their work when it was written."""
+    assert isinstance(dcpl, h5p.PropDCID)
+    return [dcpl.get_filter(i)[0] for i in range(dcpl.get_nfilters())]
+
+
+def storable(dcpl: Any, codes: list[int], shape: tuple[int, ...]) -> None:
     """Raise :class:`Unstorable` for what lies in other files or what no installed library can read."""
     kind = dcpl.get_layout()
     if kind == h5d.VIRTUAL:
@@ -56,18 +64,16 @@ def storable(dcpl: Any, shape: tuple[int, ...]) -> None:
             f"is declared with {math.prod(_grid(shape, dcpl.get_chunk()))} chunks, more than "
             f"{CHUNK_LIMIT}; write it with larger chunks"
         )
-    for code in _codes(dcpl):
+    for code in codes:
         if code not in {_DEFLATE, _SHUFFLE} and not h5z.filter_avail(code) and not _in_netcdf(code):
             raise Unstorable(
                 f"is packed with the filter {filter_name(code)}, which is not installed"
             )
 
 
-def needs_netcdf(dcpl: Any) -> bool:
+def needs_netcdf(codes: list[int]) -> bool:
     """Whether h5py lacks a filter, so that netCDF4 must read it."""
-    return any(
-        code not in {_DEFLATE, _SHUFFLE} and not h5z.filter_avail(code) for code in _codes(dcpl)
-    )
+    return any(code not in {_DEFLATE, _SHUFFLE} and not h5z.filter_avail(code) for code in codes)
 
 
 def filter_name(code: int) -> str:
@@ -76,7 +82,13 @@ def filter_name(code: int) -> str:
 
 
 def layout_of(
-    dsid: Any, dcpl: Any, kind: Type, shape: tuple[int, ...], fill: Any, size: int
+    dsid: Any,
+    dcpl: Any,
+    codes: list[int],
+    kind: Type,
+    shape: tuple[int, ...],
+    fill: Any,
+    size: int,
 ) -> Layout:
     """Where the bytes lie, or :class:`NoLayout`; ``size`` is the file's, which they must not pass."""
     if not kind.plain:
@@ -93,13 +105,18 @@ def layout_of(
         if offset + math.prod(shape) * kind.dtype.itemsize > size:
             raise BadSource("lies beyond the end of the file")
         return Rows(offset, math.prod(shape[1:]) * kind.dtype.itemsize)
-    return _chunks(dsid, dcpl, kind, shape, fill, size)
+    return _chunks(dsid, dcpl, codes, kind, shape, fill, size)
 
 
 def _chunks(
-    dsid: Any, dcpl: Any, kind: Type, shape: tuple[int, ...], fill: Any, size: int
+    dsid: Any,
+    dcpl: Any,
+    codes: list[int],
+    kind: Type,
+    shape: tuple[int, ...],
+    fill: Any,
+    size: int,
 ) -> Chunks:
-    codes = _codes(dcpl)
     if codes not in ([], [_SHUFFLE], [_DEFLATE], [_SHUFFLE, _DEFLATE]):
         names = ", ".join(filter_name(code) for code in codes if code not in {_SHUFFLE, _DEFLATE})
         raise NoLayout(f"filter {names}" if names else "filters in an unusual order")
@@ -119,7 +136,8 @@ def _chunks(
         raise BadSource("has chunks beyond the end of the file")
     if _DEFLATE not in codes and np.any(nbytes[there] != raw):
         raise NoLayout("its chunks are not of one size")
-    if codes and np.any(nbytes[_at_edge(shape, chunk)] == raw):
+    edges = any(length % step for length, step in zip(shape, chunk, strict=True))
+    if codes and edges and np.any(nbytes[_at_edge(shape, chunk)] == raw):
         raise NoLayout("chunks at its edge may lack their filters")
     if not there.all() and not _same_fill(dcpl, kind, fill):
         raise NoLayout("what stands in chunks that were never written is not its fill value")
@@ -128,22 +146,17 @@ def _chunks(
 
 def _look_up(dsid: Any, chunk: tuple[int, ...], offset: Any, nbytes: Any) -> tuple[int, int]:
     """Fill the tables; returns the number of chunks and all filter masks taken together."""
-    count = masks = 0
-
-    def note(info: Any) -> None:
-        nonlocal count, masks
-        place = tuple(a // b for a, b in zip(info.chunk_offset, chunk, strict=True))
-        offset[place] = info.byte_offset
-        nbytes[place] = info.size
-        count += 1
-        masks |= info.filter_mask
-
+    found: list[Any] = []
     if hasattr(dsid, "chunk_iter"):
-        dsid.chunk_iter(note)
+        dsid.chunk_iter(found.append)
     else:  # built with an older HDF5; each look-up walks the index anew
-        for i in range(dsid.get_num_chunks()):
-            note(dsid.get_chunk_info(i))
-    return count, masks
+        found += map(dsid.get_chunk_info, range(dsid.get_num_chunks()))
+    if not found:
+        return 0, 0
+    places = np.array([one.chunk_offset for one in found], np.int64) // chunk
+    offset[tuple(places.T)] = [one.byte_offset for one in found]
+    nbytes[tuple(places.T)] = [one.size for one in found]
+    return len(found), functools.reduce(operator.or_, (one.filter_mask for one in found))
 
 
 def _same_fill(dcpl: Any, kind: Type, fill: Any) -> bool:
@@ -174,11 +187,6 @@ def _at_edge(shape: tuple[int, ...], chunk: tuple[int, ...]) -> NDArray[np.bool_
         if length % step:
             np.moveaxis(edge, axis, 0)[-1] = True
     return edge
-
-
-def _codes(dcpl: Any) -> list[int]:
-    assert isinstance(dcpl, h5p.PropDCID)
-    return [dcpl.get_filter(i)[0] for i in range(dcpl.get_nfilters())]
 
 
 def _in_netcdf(code: int) -> bool:

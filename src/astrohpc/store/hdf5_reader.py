@@ -4,13 +4,13 @@ import math
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5f, h5s
+from h5py import h5d, h5f, h5g, h5s
 from numpy.typing import NDArray
 
 from astrohpc.netcdf.classic import decode
 from astrohpc.store.fill import default_fill
 from astrohpc.store.hdf5 import FAILURES, NON_COORDINATE, damaged
-from astrohpc.store.hdf5_layout import needs_netcdf
+from astrohpc.store.hdf5_layout import filters_of, needs_netcdf
 from astrohpc.store.hdf5_types import read_texts, type_of
 from astrohpc.store.source import Source, Variable
 
@@ -23,6 +23,7 @@ class Hdf5Reader:
         self.netcdf: Any = None
         try:
             self.file = h5f.open(str(source.path).encode(), h5f.ACC_RDONLY)
+            self.root = h5g.open(self.file, b"/")
         except FAILURES as error:
             raise damaged(source.path, error) from error
 
@@ -60,7 +61,7 @@ class Hdf5Reader:
 
     def _part(self, variable: Variable, dsid: Any, dcpl: Any, steps: list[range]) -> NDArray[Any]:
         shape = tuple(len(one) for one in steps)
-        if needs_netcdf(dcpl):
+        if needs_netcdf(filters_of(dcpl)):
             return self._through_netcdf(variable, steps)
         tid = dsid.get_type()
         kind = type_of(tid)
@@ -83,10 +84,8 @@ class Hdf5Reader:
     def _open(self, path: str) -> Any:
         head, _, name = path.rpartition("/")
         hidden = f"{head}/{NON_COORDINATE}{name}" if head else NON_COORDINATE + name
-        try:
-            return h5d.open(self.file, hidden.encode())
-        except KeyError:
-            return h5d.open(self.file, path.encode())
+        there = hidden.encode() in self.root  # asking is cheaper than failing
+        return h5d.open(self.file, (hidden if there else path).encode())
 
     def _through_netcdf(self, variable: Variable, steps: list[range]) -> NDArray[Any]:
         import netCDF4  # noqa: PLC0415 - 0.2 s, for the rare file with such a filter

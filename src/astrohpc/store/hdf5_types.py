@@ -113,11 +113,11 @@ def public(names: list[str], *, scale: bool) -> Iterator[str]:
 def read_attribute(loc: Any, name: str) -> Any:
     """Text, a number, or a list of either; :class:`Unstorable` if it is neither."""
     aid = h5a.open(loc, name.encode())
-    tid, space = aid.get_type(), aid.get_space()
+    tid = aid.get_type()
     kind = type_of(tid)
-    if space.get_simple_extent_type() == h5s.NULL:
+    shape = _shape(aid, tid)
+    if shape is None:
         return "" if kind.dtype.kind in "OS" else []
-    shape = space.get_simple_extent_dims()
     count = math.prod(shape)
     if count * tid.get_size() > ATTRIBUTE_LIMIT:
         raise Unstorable(f"takes {count * tid.get_size()} bytes, which is data and no attribute")
@@ -130,8 +130,26 @@ def read_attribute(loc: Any, name: str) -> Any:
     if kind.dtype.kind == "S":
         return decode(values.tobytes())
     # A single number keeps its type: in which precision packed values are unpacked hangs on it.
-    numbers = values.astype(kind.dtype.newbyteorder("=")).ravel()
-    return numbers[0] if count == 1 else numbers.tolist()
+    if count == 1:
+        return values.astype(kind.dtype.newbyteorder("=")).ravel()[0]
+    return values.astype(kind.dtype.newbyteorder("=")).ravel().tolist()
+
+
+def _shape(aid: Any, tid: Any) -> tuple[int, ...] | None:
+    """The shape of an attribute, which may be flat, for none is asked after it; None if it is null.
+
+    Each of h5py's objects takes as long as reading a number, so that bytes are counted where it can be done.
+    """
+    if not (isinstance(tid, h5t.TypeStringID) and tid.is_variable_str()):
+        try:
+            return (aid.get_storage_size() // tid.get_size(),)
+        except RuntimeError:  # that is how h5py gives a size of zero
+            pass
+    space = aid.get_space()
+    if space.get_simple_extent_type() == h5s.NULL:
+        return None
+    shape: tuple[int, ...] = space.get_simple_extent_dims()
+    return shape
 
 
 def read_texts(where: Any, tid: Any, shape: tuple[int, ...], *spaces: Any) -> NDArray[Any]:
@@ -139,8 +157,7 @@ def read_texts(where: Any, tid: Any, shape: tuple[int, ...], *spaces: Any) -> ND
     if tid.is_variable_str():
         values = np.empty(shape, tid.dtype)
         where.read(*spaces, values)
-        fill = np.frompyfunc(_bytes, 1, 1)
-        return np.asarray(fill(values), object).reshape(shape)
+        return np.asarray(_all_bytes(values), object).reshape(shape)
     values = np.empty(shape, f"S{tid.get_size()}")
     where.read(*spaces, values, tid)
     return values.astype(object)
@@ -150,3 +167,6 @@ def _bytes(one: Any) -> bytes:
     if isinstance(one, bytes):
         return one
     return one.encode("utf-8", "surrogateescape") if isinstance(one, str) else b""
+
+
+_all_bytes = np.frompyfunc(_bytes, 1, 1)

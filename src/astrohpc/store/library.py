@@ -77,6 +77,12 @@ class _Classic:
         out = np.empty(tuple(len(one) for one in steps), native)
         if not out.size:
             return out
+        if len(steps) == 1 and variable.layout.stride == variable.dtype.itemsize:
+            all_rows = steps[0]
+            out[:] = self._span(variable, all_rows[0], (0, all_rows[-1] - all_rows[0] + 1), ())[
+                :: all_rows.step
+            ]
+            return out
         # Of a row only what lies between the first and the last index of the next axis is read.
         inner = steps[1] if len(steps) > 1 else range(1)
         span = (inner[0], inner[-1] + 1)

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from astrohpc.store.fill import fill_of
 from astrohpc.store.source import Variable
 
+_MARKS = ("_FillValue", "missing_value")
 _FILLS = {1: -127, 2: -32767, 4: -2147483647, 8: -9223372036854775806}  # netCDF's own, for integers
 
 
 def marks_of(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
     """The values that attributes call missing, as values of ``dtype``; those that do not fit are none."""
     found: list[Any] = []
-    for name in ("_FillValue", "missing_value"):
+    for name in _MARKS:
         given = attrs.get(name)
         for one in given if isinstance(given, list | tuple) else [given]:
             value = None if isinstance(one, str) else fill_of(one, dtype)
@@ -28,13 +29,21 @@ def foreign_marks(variable: Variable, attrs: Mapping[str, Any], fill: Any) -> tu
     """The marks of a variable that say nothing in an array with these attributes and this fill."""
     if variable.dtype.kind not in "iuf":
         return ()
+    same_fill = variable.fill is None or fill is None or same_mark(variable.fill, fill)
+    if same_fill and all(_equal(variable.attrs.get(name), attrs.get(name)) for name in _MARKS):
+        return ()  # nearly always, and quicker than the marks themselves
     said = marks_of(attrs, variable.dtype)
     own = [*marks_of(variable.attrs, variable.dtype)]
     # What stands where nothing was written is not always said in an attribute.
-    if variable.fill is not None and fill is not None and not same_mark(variable.fill, fill):
+    if not same_fill:
         own.append(variable.fill)
     found = [one for one in own if not any(same_mark(one, other) for other in said)]
     return tuple(one for one in found if one == one)  # noqa: PLR0124 - NaN is missing everywhere
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two attributes are the same to the type; of NaN it is not known here."""
+    return type(one) is type(other) and bool(one == other)
 
 
 def same_mark(one: Any, other: Any) -> bool:

@@ -3,8 +3,10 @@
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from astrohpc.store.journal import Done
 from astrohpc.store.missing import needed_fill
@@ -41,8 +43,17 @@ def _without(array: PlannedArray, source: int) -> PlannedArray:
 class Maker:
     """What one thread needs to make shards."""
 
-    def __init__(self, plan: Plan, store: Path, name: str, *, native: bool | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Path,
+        name: str,
+        *,
+        native: bool | None = None,
+        room: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self.plan, self.store, self.name = plan, store, name
+        self.room = room or nullcontext()  # held while a whole shard's values are in memory
         self.worker = Worker(native)
         self.readers = Readers(plan)
         self._files: OrderedDict[Path, int] = OrderedDict()
@@ -77,7 +88,8 @@ class Maker:
             if spans is not None:
                 written, losses = self._direct(temporary, array, spans), Losses()
             else:
-                written, losses = self._values(temporary, array, task.index)
+                with self.room:
+                    written, losses = self._values(temporary, array, task.index)
             self._unchanged(array, task.index)
             temporary.replace(target)
         except BadSource:
@@ -128,20 +140,24 @@ class Maker:
     def _unchanged(self, array: PlannedArray, index: Sequence[int]) -> None:
         for part in parts_of(array, index):
             source = self.plan.looks[part.piece.source].source
-            where = f"{source.path}: {part.piece.variable.path}"
-            if not source.path.exists():
-                raise BadSource(f"{where}: is gone since its header was read; put the file back")
             if changed(source):
+                where = f"{source.path}: {part.piece.variable.path}"
+                if not source.path.exists():
+                    raise BadSource(
+                        f"{where}: is gone since its header was read; put the file back"
+                    )
                 raise BadSource(
                     f"{where}: changed while it was read; convert again when nothing writes to it"
                 )
 
     def _open(self, paths: Sequence[Path]) -> list[int]:
         """Descriptors of these files; of others only so many are kept."""
-        for path in [path for path in self._files if path not in paths]:
-            if len(self._files) + len(paths) <= _OPEN:
-                break
-            os.close(self._files.pop(path))
+        if len(self._files) + len(paths) > _OPEN:
+            needed = set(paths)
+            for path in [path for path in self._files if path not in needed]:
+                if len(self._files) + len(paths) <= _OPEN:
+                    break
+                os.close(self._files.pop(path))
         for path in paths:
             if path not in self._files:
                 try:

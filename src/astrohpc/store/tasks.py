@@ -128,26 +128,30 @@ def direct(plan: Plan, array: PlannedArray, index: Sequence[int]) -> Direct | No
     table[:, 0] = 0
     each = spec.shard or spec.chunk
     start = [at * size for at, size in zip(index, each, strict=True)]
-    limits = box(array, index)
-    for row, place in enumerate(itertools.product(*map(range, spec.per_shard))):
-        origin = [s + p * c for s, p, c in zip(start, place, spec.chunk, strict=True)]
-        if any(at >= stop for at, (_, stop) in zip(origin, limits, strict=True)):
-            continue  # beyond the array's edge
-        if any(at + c > n for at, c, n in zip(origin, spec.chunk, spec.shape, strict=True)):
-            return None  # half a chunk at the edge: what is beyond it must not be counted
-        part = _holder(array, parts, origin)
-        if part is None:
-            continue  # nobody has it: missing
-        inside = [origin[axis] for axis in own]
+    places = np.indices(spec.per_shard).reshape(len(start), len(table)).T
+    origins = np.array(start, np.int64) + places * np.array(spec.chunk, np.int64)
+    stops = np.array([stop for _, stop in box(array, index)], np.int64)
+    left = (origins < stops).all(axis=1)  # the others are beyond the array's edge
+    if (origins[left] + spec.chunk > np.array(spec.shape, np.int64)).any():
+        return None  # half a chunk at the edge: what is beyond it must not be counted
+    for part in parts:  # what nobody has is missing
+        mine = left & _held(array, part, origins)
+        left &= ~mine
+        if not mine.any():
+            continue
+        inside = origins[mine][:, own]
         if array.time_axis is not None and part.piece.times is not None:
             time = own.index(array.time_axis)
-            inside[time] -= part.piece.begin
-            if inside[time] + chunk[time] > part.piece.times:
+            inside[:, time] -= part.piece.begin
+            if (inside[:, time] + chunk[time] > part.piece.times).any():
                 return None  # it goes on in the next file
-        span = _span(part.piece.variable, inside, chunk)
-        if span is None:
+        spans = _spans(part.piece.variable, inside, chunk)
+        if spans is None:
             return None
-        table[row] = (number[plan.looks[part.piece.source].source.path], *span)
+        table[mine, 0] = number[plan.looks[part.piece.source].source.path]
+        table[mine, 1:] = spans
+    if any(_begins_within(array, part, origins[left]) for part in parts):
+        return None  # a chunk whose first times nobody has, and others somebody
     layout = first.layout
     deflate = isinstance(layout, Chunks) and layout.deflate
     shuffle = isinstance(layout, Chunks) and layout.shuffle
@@ -174,43 +178,50 @@ def _alike(variable: Variable, first: Variable, array: PlannedArray) -> bool:
     return not foreign and variable.dtype.newbyteorder("=") == array.spec.dtype
 
 
-def _holder(array: PlannedArray, parts: Sequence[Part], origin: Sequence[int]) -> Part | None:
-    for part in parts:
-        member = part.piece.member
-        if (
-            member is not None
-            and array.member_axis is not None
-            and origin[array.member_axis] != member
-        ):
-            continue
-        if part.piece.times is None or array.time_axis is None:
-            return part
-        if part.begin <= origin[array.time_axis] < part.end:
-            return part
-    return None
+def _held(array: PlannedArray, part: Part, origins: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which chunks, by their first values' places, a part can give."""
+    held = np.ones(len(origins), bool)
+    if part.piece.member is not None and array.member_axis is not None:
+        held &= origins[:, array.member_axis] == part.piece.member
+    if part.piece.times is not None and array.time_axis is not None:
+        times = origins[:, array.time_axis]
+        held &= (part.begin <= times) & (times < part.end)
+    return held
 
 
-def _span(
-    variable: Variable, inside: Sequence[int], chunk: Sequence[int]
-) -> tuple[int, int] | None:
-    """Offset and length of a chunk of the store in the file; None where it is not one span there."""
+def _begins_within(array: PlannedArray, part: Part, origins: NDArray[np.int64]) -> bool:
+    """Whether a part has values of chunks, given by their first values' places, but not the first."""
+    if part.piece.times is None or array.time_axis is None:
+        return False
+    if part.piece.member is not None and array.member_axis is not None:
+        origins = origins[origins[:, array.member_axis] == part.piece.member]
+    times = origins[:, array.time_axis]
+    ends = times + array.spec.chunk[array.time_axis]
+    return bool(((times < part.begin) & (part.begin < ends)).any())
+
+
+def _spans(
+    variable: Variable, inside: NDArray[np.int64], chunk: Sequence[int]
+) -> NDArray[np.int64] | None:
+    """Offset and length of chunks of the store in the file; None where one is not one span there."""
     layout = variable.layout
+    spans = np.empty((len(inside), 2), np.int64)
     if isinstance(layout, Chunks):
-        if tuple(chunk) != layout.shape or any(
-            at % size for at, size in zip(inside, chunk, strict=True)
-        ):
+        if tuple(chunk) != layout.shape or (inside % layout.shape).any():
             return None
-        place = tuple(at // size for at, size in zip(inside, chunk, strict=True))
-        if layout.offset[place] < 0:
-            # Never written: the library fills it, and so do readers of the store if there is a fill.
-            return (-1, 0) if variable.fill is not None else None
-        return int(layout.offset[place]), int(layout.nbytes[place])
+        places = tuple((inside // layout.shape).T)
+        spans[:, 0], spans[:, 1] = layout.offset[places], layout.nbytes[places]
+        never = spans[:, 0] < 0
+        spans[never] = -1, 0
+        # Never written: the library fills it, and so do readers of the store if there is a fill.
+        return None if never.any() and variable.fill is None else spans
     assert isinstance(layout, Rows)
-    if tuple(chunk[1:]) != variable.shape[1:] or any(inside[1:]):
+    if tuple(chunk[1:]) != variable.shape[1:] or inside[:, 1:].any():
         return None
     row = math.prod(variable.shape[1:]) * variable.dtype.itemsize
     rows = chunk[0] if chunk else 1
     if rows > 1 and layout.stride != row:
         return None
-    at = layout.offset + (inside[0] * layout.stride if inside else 0)
-    return at, rows * row
+    spans[:, 0] = layout.offset + (inside[:, 0] * layout.stride if chunk else 0)
+    spans[:, 1] = rows * row
+    return spans

@@ -1,6 +1,5 @@
 """provenance.json: what made a sweep — commit and uncommitted diff, environment, versions, digests."""
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -43,6 +42,8 @@ def read(folder: SweepFolder) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     """Return the code and the packages that we are."""
+    import importlib.metadata  # noqa: PLC0415 - it brings half of the standard library
+
     source = _source()
     return {
         "astrohpc": VERSION,
