@@ -61,7 +61,8 @@ struct Job {
     i64* wrong;   // [sample, time, block]
     f64* totals;  // [sample, time, block, 3]
 
-    __device__ __forceinline__ i64 cells() const { return rows * columns; }
+    // Positions within a plane have 32 bits: fewer registers.
+    __device__ __forceinline__ i32 cells() const { return (i32)rows * (i32)columns; }
 };
 
 __device__ __forceinline__ bool is_finite(f64 x) { return x - x == 0.0; }
@@ -171,9 +172,9 @@ extern "C" __global__ void __launch_bounds__(512) augment_trace(const Job* given
 // ---------------------------------------------------------------------------- one value
 // What a block of threads works on: a variable, or the two parts of a wind, of a sample and time.
 struct Task {
-    i64 s, t, b[2];
+    i32 s, t, b[2];
     i32 kind;
-    i64 levels, partner;
+    i32 levels, partner;
     bool layered, warped;
     f32 time_part;
     const f32* ps;  // [5, cell]
@@ -181,12 +182,12 @@ struct Task {
     const f32* split;
 };
 
-__device__ __forceinline__ const X* plane_of(const Job& job, const X* of, i64 s, i64 t, i64 channel) {
-    return of + ((s * job.times + t) * job.channels + channel) * job.cells();
+__device__ __forceinline__ const X* plane_of(const Job& job, const X* of, i32 s, i32 t, i32 channel) {
+    return of + (((i64)s * job.times + t) * job.channels + channel) * job.cells();
 }
 
 // The value of a cell at the sample's time.
-__device__ __forceinline__ f32 in_time(const Job& job, const Task& task, const X* before, f32 a, f32 b, i64 n) {
+__device__ __forceinline__ f32 in_time(const Job& job, const Task& task, const X* before, f32 a, f32 b, i32 n) {
     const f32 first = value_of(before[n]);
     if (!(task.time_part > 0.0f)) return first;
     const f32 second = value_of(before[job.channels * job.cells() + n]);
@@ -198,12 +199,12 @@ __device__ __forceinline__ f32 in_time(const Job& job, const Task& task, const X
 
 // Values of the one or two parts at their source on a level.
 template <i32 PARTS>
-__device__ __forceinline__ void gathered(const Job& job, const Task& task, i64 level, i64 n, f32* values) {
-    const i64 cells = job.cells();
+__device__ __forceinline__ void gathered(const Job& job, const Task& task, i32 level, i32 n, f32* values) {
+    const i32 cells = job.cells();
     const f32 a = task.layered ? (f32)job.da[level] : 1.0f, b = task.layered ? (f32)job.db[level] : 0.0f;
-    const i64 time = job.before[task.s * job.times + task.t];
+    const i32 time = (i32)job.before[task.s * job.times + task.t];
     for (i32 c = 0; c < PARTS; ++c) {
-        const X* before = plane_of(job, job.own, task.s, time, job.table[5 * task.b[c] + FIRST] + level);
+        const X* before = plane_of(job, job.own, task.s, time, (i32)job.table[5 * task.b[c] + FIRST] + level);
         if (!task.warped) {
             values[c] = in_time(job, task, before, a, b, n);
             continue;
@@ -234,26 +235,27 @@ __device__ __forceinline__ void gathered(const Job& job, const Task& task, i64 l
     }
 }
 
-__device__ __forceinline__ f32 normal_of(const Job& job, const Task& task, i64 channel, i64 n) {
-    const i64 j = n / job.columns;
+__device__ __forceinline__ f32 normal_of(const Job& job, const Task& task, i32 channel, i32 n) {
+    const i32 columns = (i32)job.columns, j = n / columns;
     if (job.pole[j]) {  // one place: one noise, and none for a wind, whose parts turn along the row
         if (task.kind != SCALAR) return 0.0f;
-        n = j * job.columns;
+        n = j * columns;
     }
     const u32 number = (u32)(task.t * job.channels + channel);
     const auto words = philox((u32)n, number / 4, job.id_low[task.s], job.id_high[task.s],
                               (u32)job.seed, (u32)job.operation);
-    const auto two = number & 2 ? normal_pair(words._2, words._3) : normal_pair(words._0, words._1);
+    const bool later = number & 2;
+    const auto two = normal_pair(later ? words._2 : words._0, later ? words._3 : words._1);
     return number & 1 ? two._1 : two._0;
 }
 
 // Mixed with the partner's, noisy and bounded: the value of a draft.
-__device__ __forceinline__ f32 drafted(const Job& job, const Task& task, i32 c, i64 level, i64 n, f32 value,
+__device__ __forceinline__ f32 drafted(const Job& job, const Task& task, i32 c, i32 level, i32 n, f32 value,
                                        const X* theirs) {
-    const i64 cells = job.cells(), b = task.b[c], channel = job.table[5 * b + FIRST] + level;
+    const i32 cells = job.cells(), b = task.b[c], channel = (i32)job.table[5 * b + FIRST] + level;
     if (theirs) {
         const f32 other = value_of(theirs[n]);
-        f32 share = job.share[task.s * cells + n];
+        f32 share = job.share[(i64)task.s * cells + n];
         if (task.kind == CATEGORY) {
             value = share > 0.5f ? other : value;
         } else {
@@ -270,16 +272,19 @@ __device__ __forceinline__ f32 drafted(const Job& job, const Task& task, i32 c, 
 }
 
 // ---------------------------------------------------------------------------- totals
+// Of one thread each, and seldom: calls, so that they take no registers of what is done to every value.
 __device__ __forceinline__ f64 total_of(const f64* rows, const f64* weight, i64 n) {
     f64 found = 0.0;
+#pragma unroll 1
     for (i64 j = 0; j < n; ++j) found += rows[j] * weight[j];
     return found;
 }
 
 // What the air ought to have of the planet's own turning, less what it has in its new places.
-__device__ __forceinline__ f64 turning_of(const Job& job, const Task& task, const f64* mass, f64 mine) {
+__device__ __noinline__ f64 turning_of(const Job& job, const Task& task, const f64* mass, f64 mine) {
     f64 found[4] = {0.0, 0.0, 0.0, 0.0};
     for (i32 k = 0; k < 4; ++k)
+#pragma unroll 1
         for (i64 j = 0; j < job.rows; ++j)
             found[k] += mass[k * job.rows + j] * job.area[j] * job.arm[j] * job.arm[j];
     const f64 spin = job.spin[2 * task.s], other = job.spin[2 * task.s + 1], part = task.time_part;
@@ -289,24 +294,28 @@ __device__ __forceinline__ f64 turning_of(const Job& job, const Task& task, cons
 }
 
 // The gain, and the shift of each row, that restore a total; of one thread.
-__device__ __forceinline__ f64 restored(const Job& job, i64 rule, const f64* target, const f64* rows,
+__device__ __noinline__ f64 restored(const Job& job, i64 rule, const f64* target, const f64* rows,
                                         const f64* mass, f64 more, f32* shift) {
     const i64 n = job.rows;
+#pragma unroll 1
     for (i64 j = 0; j < n; ++j) shift[j] = 0.0f;
     if (rule == NONE) return 0.0;
     if (rule == ROWS || rule == ROWS_ZERO) {
+#pragma unroll 1
         for (i64 j = 0; j < n; ++j)
             if (!job.pole[j]) shift[j] = (f32)(((rule == ROWS ? target[j] : 0.0) - rows[j]) / mass[j]);
         return 0.0;
     }
     if (rule == SPIN) {
         f64 wanted = more, found = 0.0, inertia = 0.0;
+#pragma unroll 1
         for (i64 j = 0; j < n; ++j) {
             const f64 lever = job.area[j] * job.arm[j];
             wanted += target[j] * lever;
             found += rows[j] * lever;
             inertia += mass[j] * lever * job.cos_lat[j];
         }
+#pragma unroll 1
         for (i64 j = 0; j < n; ++j) shift[j] = (f32)((wanted - found) / inertia * job.cos_lat[j]);
         return 0.0;
     }
@@ -323,15 +332,17 @@ __device__ __forceinline__ f64 restored(const Job& job, i64 rule, const f64* tar
     } else if (found > 0.0) {
         return wanted / found - 1.0;
     }
+#pragma unroll 1
     for (i64 j = 0; j < n; ++j) shift[j] = (f32)all;
     return gain;
 }
 
-__device__ __forceinline__ void tell(const Job& job, i64 rule, const f64* target, const f64* rows,
+__device__ __noinline__ void tell(const Job& job, i64 rule, const f64* target, const f64* rows,
                                      const f64* sizes, f64 more, f64* told) {
     told[0] = told[1] = told[2] = 0.0;
     if (rule == ROWS || rule == ROWS_ZERO) {
         f64 worst = -1.0;
+#pragma unroll 1
         for (i64 j = 0; j < job.rows; ++j) {
             const f64 wanted = rule == ROWS ? target[j] : 0.0;
             const f64 off = sizes[j] > 0.0 ? fabs(rows[j] - wanted) / sizes[j] : 0.0;
@@ -343,6 +354,7 @@ __device__ __forceinline__ void tell(const Job& job, i64 rule, const f64* target
         return;
     }
     told[0] = more;
+#pragma unroll 1
     for (i64 j = 0; j < job.rows; ++j) {
         const f64 lever = job.area[j] * (rule == SPIN ? job.arm[j] : 1.0);
         told[0] += target[j] * lever;
@@ -352,54 +364,55 @@ __device__ __forceinline__ void tell(const Job& job, i64 rule, const f64* target
 }
 
 // ---------------------------------------------------------------------------- one block of a sample and time
-__device__ __forceinline__ f64 term(const Job& job, const Task& task, i64 level, i32 which, i64 n, f32 value) {
+__device__ __forceinline__ f64 term(const Job& job, const Task& task, i32 level, i32 which, i32 n, f32 value) {
     const f64 da = task.layered ? job.da[level] : 1.0, db = task.layered ? job.db[level] : 0.0;
     return lane_term(value, da, db, task.ps[which * job.cells() + n]);
 }
 
-__device__ __forceinline__ f32* draft_of(const Job& job, const Task& task, i32 c, i64 level) {
-    const i64 channel = job.table[5 * task.b[c] + FIRST] + level;
+__device__ __forceinline__ f32* draft_of(const Job& job, const Task& task, i32 c, i32 level) {
+    const i32 channel = (i32)job.table[5 * task.b[c] + FIRST] + level;
     if ((const void*)job.draft == (const void*)job.out)
         return job.draft + ((task.s * job.times + task.t) * job.channels + channel) * job.cells();
     return job.draft + (blockIdx.x * job.draft_channels + c * job.n_layers + level) * job.cells();
 }
 
-__device__ __forceinline__ Task task_of(const Job& job, i64 s, i64 t, i64 b) {
+__device__ __forceinline__ Task task_of(const Job& job, i32 s, i32 t, i32 b) {
     Task task;
     const i64* row = job.table + 5 * b;
-    task.s = s, task.t = t, task.b[0] = b, task.b[1] = row[MATE];
+    task.s = s, task.t = t, task.b[0] = b, task.b[1] = (i32)row[MATE];
     task.kind = (i32)row[KIND];
     task.layered = row[LEVELS] > 0;
-    task.levels = task.layered ? row[LEVELS] : 1;
-    task.partner = job.partner[s];
+    task.levels = task.layered ? (i32)row[LEVELS] : 1;
+    task.partner = (i32)job.partner[s];
     task.warped = job.warped[s];
     task.time_part = job.part[s * job.times + t];
     task.ps = job.ps + 5 * (s * job.times + t) * job.cells();
-    task.taps = job.taps + 4 * s * job.cells();
-    task.split = job.parts + 6 * s * job.cells();
+    task.taps = job.taps + 4 * (i64)s * job.cells();
+    task.split = job.parts + 6 * (i64)s * job.cells();
     return task;
 }
 
 // The drafts of a row on all its levels, and the row's sums [2, 4, row]; of a warp.
 template <i32 PARTS>
-__device__ __forceinline__ void draft_row(const Job& job, const Task& task, i64 j, f64* sums) {
-    const i32 lane = threadIdx.x % WARP;
-    const i64 time = job.before[task.s * job.times + task.t], rows = job.rows;
+__device__ __forceinline__ void draft_row(const Job& job, const Task& task, i32 j, f64* sums) {
+    const i32 lane = threadIdx.x % WARP, columns = (i32)job.columns;
+    const i32 time = (i32)job.before[task.s * job.times + task.t], rows = (i32)job.rows;
     if (lane == 0)
         for (i32 k = 0; k < 4 * PARTS; ++k) sums[k * rows + j] = 0.0;
-    for (i64 level = 0; level < task.levels; ++level) {
-        const i64 upper = task.layered ? job.upper[task.s * job.n_layers + level] : 0;
+#pragma unroll 1
+    for (i32 level = 0; level < task.levels; ++level) {
+        const i32 upper = task.layered ? (i32)job.upper[task.s * job.n_layers + level] : 0;
         const f32 weight = task.layered ? job.weight[task.s * job.n_layers + level] : 0.0f;
         const bool lower = weight != 0.0f && (task.kind != CATEGORY || weight > 0.5f);
         f64 lanes[PARTS][4] = {};
 #pragma unroll 1
-        for (i64 i = lane; i < job.columns; i += WARP) {
-            const i64 n = j * job.columns + i;
+        for (i32 i = lane; i < columns; i += WARP) {
+            const i32 n = j * columns + i;
             f32 values[PARTS] = {}, others[PARTS] = {};
             gathered<PARTS>(job, task, upper, n, values);
             if (lower) gathered<PARTS>(job, task, upper - 1, n, others);
             for (i32 c = 0; c < PARTS; ++c) {
-                const i64 channel = job.table[5 * task.b[c] + FIRST] + level;
+                const i32 channel = (i32)job.table[5 * task.b[c] + FIRST] + level;
                 const X* before = plane_of(job, job.own, task.s, time, channel);
                 lanes[c][BEFORE] += term(job, task, level, 0, n, value_of(before[n]));
                 if (task.time_part > 0.0f) {
@@ -427,19 +440,21 @@ __device__ __forceinline__ void draft_row(const Job& job, const Task& task, i64 
 }
 
 // The row written as it shall be, and its sums with and without signs; of a warp.
-__device__ __forceinline__ void mend_row(const Job& job, const Task& task, i32 c, i64 j, f32 gain, f32 shift,
+__device__ __forceinline__ void mend_row(const Job& job, const Task& task, i32 c, i32 j, f32 gain, f32 shift,
                                          f64* found, f64* size) {
     const i32 lane = threadIdx.x % WARP;
-    const i64 b = task.b[c];
+    const i32 b = task.b[c], columns = (i32)job.columns;
     const bool as_it_is = job.table[5 * b + RULE] == NONE;
     f64 row = 0.0, sizes = 0.0;
-    for (i64 level = 0; level < task.levels; ++level) {
+#pragma unroll 1
+    for (i32 level = 0; level < task.levels; ++level) {
         const f32* draft = draft_of(job, task, c, level);
         X* out = job.out + ((task.s * job.times + task.t) * job.channels + job.table[5 * b + FIRST] + level)
                                * job.cells();
         f64 sum = 0.0, sum_of_sizes = 0.0;
-        for (i64 i = lane; i < job.columns; i += WARP) {
-            const i64 n = j * job.columns + i;
+#pragma unroll 2
+        for (i32 i = lane; i < columns; i += WARP) {
+            const i32 n = j * columns + i;
             f32 value = draft[n];
             if (!as_it_is) value = bounded(mended(value, gain, shift), job.low[b], job.high[b]);
             const X last = stored_as(value, X());
@@ -457,20 +472,22 @@ __device__ __forceinline__ void mend_row(const Job& job, const Task& task, i32 c
 // desk: [11, row] of shared memory: sums [2, 4], target, sizes, shift; and the gain behind them.
 template <i32 PARTS>
 __device__ __forceinline__ void do_block(const Job& job, const Task& task, f64* desk) {
-    const i64 rows = job.rows, first = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    const i32 rows = (i32)job.rows, first = threadIdx.x / WARP, warps = blockDim.x / WARP;
     f64 *target = desk + 8 * rows, *sizes = desk + 9 * rows;
     f32* shift = (f32*)(desk + 10 * rows);
     f64* more = desk + 11 * rows;
     f32* gain = (f32*)(desk + 11 * rows + 1);
     const f64* mass = task.layered ? job.mass + 4 * (task.s * job.times + task.t) * rows : nullptr;
     const f64 mine = job.own_share[task.s], part = task.time_part;
-    for (i64 j = first; j < rows; j += warps) draft_row<PARTS>(job, task, j, desk);
+#pragma unroll 1
+    for (i32 j = first; j < rows; j += warps) draft_row<PARTS>(job, task, j, desk);
     for (i32 c = 0; c < PARTS; ++c) {
         f64* sums = desk + 4 * c * rows;
         const i64 rule = job.table[5 * task.b[c] + RULE];
         const i64 told = (task.s * job.times + task.t) * job.n_blocks + task.b[c];
         __syncthreads();
-        for (i64 j = threadIdx.x; j < rows; j += blockDim.x) {
+#pragma unroll 1
+        for (i32 j = threadIdx.x; j < rows; j += blockDim.x) {
             f64 value = sums[BEFORE * rows + j];
             if (part > 0.0) value = (1.0 - part) * value + part * sums[AFTER * rows + j];
             target[j] = task.partner >= 0 ? mine * value + (1.0 - mine) * sums[PARTNER * rows + j] : value;
@@ -489,7 +506,8 @@ __device__ __forceinline__ void do_block(const Job& job, const Task& task, f64* 
                                   *more, shift);
         }
         __syncthreads();
-        for (i64 j = first; j < rows; j += warps)
+#pragma unroll 1
+        for (i32 j = first; j < rows; j += warps)
             mend_row(job, task, c, j, *gain, shift[j], sums + RESULT * rows, sizes);
         __syncthreads();
         if (threadIdx.x == 0)
@@ -523,14 +541,17 @@ extern "C" __global__ void __launch_bounds__(256) augment_weigh(const Job* given
         __syncthreads();
     }
     f64 whole_a = 0.0, whole_b = 0.0;
+#pragma unroll 1
     for (i64 level = 0; level < job.n_layers; ++level) whole_a += job.da[level], whole_b += job.db[level];
     bool thin = false;
     for (i32 k = 0; k < 4; ++k) {
         const bool there = (k != AFTER || part > 0.0f) && (k != PARTNER || job.partner[s] >= 0);
         const f32* plane = ps + (k < 2 ? k : k + 1) * cells;
         for (i64 n = threadIdx.x; n < cells && there; n += blockDim.x)
+#pragma unroll 1
             for (i64 level = 0; level < job.n_layers; ++level)
                 thin |= !(job.da[level] + job.db[level] * (f64)plane[n] > 0.0);
+#pragma unroll 1
         for (i64 j = threadIdx.x / WARP; j < rows; j += blockDim.x / WARP) {
             f64 sum = 0.0;
             for (i64 i = lane; i < job.columns && there; i += WARP)

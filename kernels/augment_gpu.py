@@ -14,7 +14,7 @@ from astrohpc.kernels.warp import Controls, Globe
 
 THREADS = {"augment_trace": 512, "augment_weigh": 256, "augment": 256, "augment_wind": 256}
 KERNELS = tuple(THREADS)
-_BLOCKS_EACH = 4  # of threads, on each multiprocessor: so many can wait for memory side by side
+_BLOCKS_EACH = 2  # of threads, on each multiprocessor: so many have registers
 _ALIGNED = 16
 
 # Members of Job in augment.cu, in order: what a batch is, what arrays, what numbers.
@@ -59,8 +59,10 @@ def augment_gpu(
         multiprocessors = module.cuda.Device().attributes["MultiProcessorCount"]
         grids = grids_of(sizes, len(blocks.table), _BLOCKS_EACH * multiprocessors)
         shapes = {**scratch_shapes(sizes), **found_shapes(sizes, len(blocks.table))}
-        made = {name: module.empty(shape, kind) for name, (shape, kind) in shapes.items()}
-        made["wrong"][...], made["totals"][...] = 0, 0.0
+        made = {
+            name: (module.zeros if name in _FOUND else module.empty)(shape, kind)
+            for name, (shape, kind) in shapes.items()
+        }
         if out.dtype == "float32":
             draft = out.pointer
         else:

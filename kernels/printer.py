@@ -46,14 +46,6 @@ _INTRINSICS: dict[str, tuple[Sequence[str], str, str]] = {
     "float_bits": (("f32",), "u32", "f32({}).view(u32)"),
     "bits_float": (("u32",), "f32", "u32({}).view(f32)"),
 }
-_CPP_WORDS = frozenset(
-    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const "
-    "constexpr const_cast decltype default delete do double dynamic_cast else enum explicit export "
-    "extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq "
-    "nullptr operator or or_eq private protected public register reinterpret_cast return short signed "
-    "sizeof static static_assert static_cast struct switch template this thread_local throw true try "
-    "typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq".split()
-)
 
 
 class Signature(NamedTuple):
@@ -82,8 +74,8 @@ class Term(NamedTuple):
 
 
 def cpp(name: str) -> str:
-    """A variable's name in C++, whose own words are many."""
-    return f"{name}_" if name in _CPP_WORDS else name
+    """A variable's name in C++, where many words are taken: by the language, by macros of a kernel."""
+    return f"{name}_"
 
 
 def read(
@@ -118,8 +110,6 @@ class _Reader:
         else:
             self.gives = (self.type_of(result, tree),)
         body = tree.body[1:] if ast.get_docstring(tree) else tree.body
-        if cpp(self.name) != self.name:
-            self.refuse(tree, f"the name {self.name}, a word of C++", "choose another")
         python, cuda = self.block(body, 1)
         if not _returns(body):
             self.refuse(tree, "an end without return", "return a value on every path")

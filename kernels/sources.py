@@ -66,8 +66,8 @@ SOURCES = {
                 *(warp.bounded, warp.mended, warp.lane_term, warp.noisy),
             ),
             tuple({"X": STORED[kind]} for kind in ("float32", "bfloat16")),
-            "reads each value and its partner's once from memory, again from the second cache; writes a draft "
-            "and the result in its place (bfloat16: drafts in a scratch that blocks use again)",
+            "reads each value and its partner's once from memory, again from the second cache; writes a "
+            "draft, then the result in its place (bfloat16: drafts in a scratch that blocks use again)",
         ),
     )
 }

@@ -20,25 +20,21 @@ FLAGS = ("-O1", "-std=c++17", "-ffp-contract=off", "-shared", "-fPIC")
 WARNINGS = ("-Wall", "-Werror", "-Wno-unknown-pragmas", "-Wno-unused-function")
 
 
-@functools.cache
 def host_kernel(text: str, name: str, folder: Path) -> Callable[..., None]:
-    """The kernel as ``run(grid, block, *arguments, shared_bytes=0)`` of numpy arrays and scalars."""
+    """The one kernel of a text."""
+    return host_kernels(text, (name,), folder)[name]
+
+
+@functools.cache
+def host_kernels(text: str, names: tuple[str, ...], folder: Path) -> dict[str, Callable[..., None]]:
+    """The kernels of a text, each as ``run(grid, block, *arguments, shared_bytes=0)`` of numpy's values."""
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++ here, which runs the CUDA text on the host; install it")
-    parameters = re.search(rf"\b{name}\((.*?)\)\s*{{", text[text.index("__global__") :], re.DOTALL)
-    assert parameters is not None
-    listed = " ".join(parameters[1].split())
-    names = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", listed))
-    text = f"""#include "{HEADER}"
-{text}
-extern "C" void run(const unsigned* grid, unsigned threads, unsigned long bytes, {listed}) {{
-    host::launch({{grid[0], grid[1], grid[2]}}, threads, bytes, [&] {{ {name}({names}); }});
-}}
-"""
-    stem = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    whole = "\n".join([f'#include "{HEADER}"', text, *(_launcher(text, name) for name in names)])
+    stem = f"{names[0]}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
     source, library = folder / f"{stem}.cpp", folder / f"{stem}.so"
-    source.write_text(text, encoding="utf-8")
+    source.write_text(whole, encoding="utf-8")
     done = subprocess.run(
         [compiler, *FLAGS, *WARNINGS, "-o", library, source],
         capture_output=True,
@@ -47,7 +43,23 @@ extern "C" void run(const unsigned* grid, unsigned threads, unsigned long bytes,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    function = ctypes.CDLL(os.fspath(library)).run
+    loaded = ctypes.CDLL(os.fspath(library))
+    return {name: _runner(loaded[f"run_{name}"]) for name in names}
+
+
+def _launcher(text: str, name: str) -> str:
+    parameters = re.search(rf"__global__[^;{{]*?\b{name}\((.*?)\)\s*{{", text, re.DOTALL)
+    assert parameters is not None
+    listed = " ".join(parameters[1].split())
+    given = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", listed))
+    return f"""
+extern "C" void run_{name}(const unsigned* grid, unsigned threads, unsigned long bytes, {listed}) {{
+    host::launch({{grid[0], grid[1], grid[2]}}, threads, bytes, [&] {{ {name}({given}); }});
+}}
+"""
+
+
+def _runner(function: Any) -> Callable[..., None]:
     function.restype = None
 
     def run(grid: Sequence[int], block: int, *arguments: Any, shared_bytes: int = 0) -> None:

@@ -86,7 +86,7 @@ def test_without_a_gpu_a_launch_says_so() -> None:
     if cupy.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(NoKernel, match="sees no GPU here"):
-        cuda.launch("zonal", VARIANT, Stream(0, 0), (1,), 32, ())
+        cuda.launch("zonal", "zonal", VARIANT, Stream(0, 0), (1,), 32, ())
 
 
 def test_an_array_of_a_gpu_is_seen_as_it_lies() -> None:

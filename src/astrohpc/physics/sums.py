@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.kernels.tensors import on_gpu
 from astrohpc.kernels.zonal import zonal, zonal_bfloat16
 from astrohpc.physics.layout import Block, Layout
 
@@ -64,11 +65,18 @@ def zonal_sums(
 ) -> ZonalSums:
     """Sum the layout's variables in one read, as many threads at once as the processor has cores.
 
-    Fields are arrays or CPU tensors of float32, float64 or (tensors) bfloat16, read where they lie: also
-    as views of a stack. A value that is not finite is an error that says where it is; with
-    ``missing="skip"`` NaN is a missing value, which counts for nothing and is marked in ``bad``, so that
-    budgets of that variable do not judge that sample. Infinity is an error in any case.
+    Fields are arrays or tensors of float32, float64 or (tensors) bfloat16, read where they lie: also as
+    views of a stack, and on a GPU, which gives the same bits. A value that is not finite is an error that
+    says where it is; with ``missing="skip"`` NaN is a missing value, which counts for nothing and is
+    marked in ``bad``, so that budgets of that variable do not judge that sample. Infinity is an error in
+    any case.
     """
+    if any(on_gpu(fields[block.name]) for block in layout if block.name in fields):
+        from astrohpc.physics.sums_gpu import row_sums  # noqa: PLC0415 - asks for a GPU
+
+        made, found = row_sums(fields, layout)
+        _check_finite(fields, layout, found, missing)
+        return ZonalSums(made[0], made[1], made[2], made[3], made[4], made[5], found)
     rows, columns = layout.grid.shape
     flats = {block.name: _flat(block, fields, layout) for block in layout}
     samples = {name: flat.samples for name, flat in flats.items()}
@@ -81,9 +89,9 @@ def zonal_sums(
     bad = np.empty((count, layout.channels, rows), dtype=np.int32)
     weight = _widened(flats["ps"]) if "ps" in flats else _nothing(rows * columns)
 
-    def part(flat: _Flat, channel: int, first: int, last: int) -> None:
+    def part(flat: _Flat, channel: int, first: int, last: int) -> int:
         kernel = zonal_bfloat16 if flat.bfloat16 else zonal
-        kernel(
+        return kernel(
             flat.values,
             flat.distance,
             weight.values,
@@ -102,19 +110,19 @@ def zonal_sums(
         for first, last in itertools.pairwise(cuts)
         for flat, channel in _runs([(flats[b.name], layout.slice(b.name).start) for b in layout])
     ]
-    _share_out(part, tasks, threads)
-    _check_finite(fields, layout, bad, missing)
+    if missing not in ("error", "skip"):
+        raise ConfigError(f"missing: {missing!r} is neither 'error' nor 'skip'; write one of them.")
+    if _share_out(part, tasks, threads):
+        _check_finite(fields, layout, bad, missing)
     return ZonalSums(sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], bad)
 
 
-def _share_out(part: Callable[..., None], tasks: Sequence[tuple[Any, ...]], threads: int) -> None:
+def _share_out(part: Callable[..., int], tasks: Sequence[tuple[Any, ...]], threads: int) -> int:
+    """Do all parts; how many rows are bad."""
     if threads == 1:
-        for task in tasks:
-            part(*task)
-        return
+        return sum(part(*task) for task in tasks)
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(part, *task) for task in tasks]:
-            done.result()
+        return sum(pool.map(lambda task: part(*task), tasks))
 
 
 # ----------------------------------------------------------------------------- fields as they lie
@@ -229,8 +237,6 @@ def _check_finite(
     fields: Mapping[str, Any], layout: Layout, bad: NDArray[np.int32], missing: Missing
 ) -> None:
     """Name the first value that may not be there."""
-    if missing not in ("error", "skip"):
-        raise ConfigError(f"missing: {missing!r} is neither 'error' nor 'skip'; write one of them.")
     for block in layout:
         found = bad[:, layout.slice(block.name)]
         for s, level, j in np.argwhere(found >= 0).tolist():
@@ -252,7 +258,9 @@ def _check_finite(
 
 
 def _as_float(row: Any) -> Any:
-    return row if isinstance(row, np.ndarray) else row.detach().double().numpy()
+    if hasattr(row, "detach"):
+        return row.detach().double().cpu().numpy()
+    return row if isinstance(row, np.ndarray) else row.get()  # CuPy's
 
 
 # ----------------------------------------------------------------------------- differentiable
