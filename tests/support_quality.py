@@ -35,13 +35,14 @@ class World:
     upward: bool = False  # layers from the ground up
     southward: bool = False
     rows: int = ROWS
+    b_edge: tuple[float, ...] = tuple(B_EDGE)
     kind: str = "f4"
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def quiet(times: int = 4, rows: int = ROWS) -> dict[str, np.ndarray]:
+def quiet(times: int = 4, rows: int = ROWS, levels: int = LEVELS) -> dict[str, np.ndarray]:
     """A still, dry, isothermal air under a star whose light it gives back: every law is kept."""
-    flat, layered = (times, rows, COLUMNS), (times, LEVELS, rows, COLUMNS)
+    flat, layered = (times, rows, COLUMNS), (times, levels, rows, COLUMNS)
     return {
         "ps": np.full(flat, 9e4),
         "rsdt": np.full(flat, 300.0),
@@ -65,7 +66,7 @@ def write_world(path: Path, world: World) -> Path:
     down = 1 if world.southward else -1
     lat, lat_edge = (np.sort(one)[::-down] for one in (grid.lat_deg, grid.lat_edge_deg))
     lev = slice(None, None, -1 if world.upward else 1)
-    b = np.stack([B_EDGE[:-1], B_EDGE[1:]], 1)
+    b = np.stack([world.b_edge[:-1], world.b_edge[1:]], 1)
     b = b[::-1, ::-1] if world.upward else b
     with Dataset(path, "w") as file:
         file.setncatts({**world.planet, **world.attributes})
@@ -90,7 +91,7 @@ def write_world(path: Path, world: World) -> Path:
         file.createVariable("b_bnds", "f8", ("lev", "nv"))[:] = b
         file.createVariable("ap_bnds", "f8", ("lev", "nv"))[:] = 0.0
         file["ap_bnds"].units = "Pa"
-        fields = {**quiet(world.times, world.rows), **world.fields}
+        fields = {**quiet(world.times, world.rows, len(b)), **world.fields}
         for name, values in fields.items():
             if values is None:
                 continue

@@ -51,7 +51,7 @@ def test_many_ranks_give_the_report_of_one(tmp_path: Path) -> None:
         done = check(source, into, ranks)
         assert done.returncode == 3, done.stdout + done.stderr
         assert done.stdout.count("grade ") - done.stdout.count(", grade ") == 1, done.stdout
-        assert {path.name for path in into.iterdir()} == {"check.json", "check.html", ".check.lock"}
+        assert {path.name for path in into.iterdir()} == {"check.json", "check.html", "check.lock"}
         reports[ranks] = (into / "check.json").read_bytes()
     assert reports[1] == reports[2] == reports[3]
     assert b"5.nc" in reports[1]

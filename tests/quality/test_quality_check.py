@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,34 @@ def test_members_on_other_grids_and_layers_are_each_checked_on_their_own(tmp_pat
     assert [one.grade for one in report.members] == ["A+"] * 3
 
 
+def test_members_of_one_store_may_have_layers_of_their_own(tmp_path: Path) -> None:
+    other = World(b_edge=(0.0, 0.4, 0.7, 1.0), times=3)
+    files(tmp_path / "in", a=World(), b=other)
+    make_store(tmp_path / "in", tmp_path / "a.zarr", members="file", vary=("time", "lev"))
+    stored, plain = checked(tmp_path / "a.zarr"), checked(tmp_path / "in")
+    assert [one.samples for one in stored.members] == [4, 3]
+    for one, other in zip(stored.members, plain.members, strict=True):
+        assert (one.left_out, one.faults) == ((), ())
+        assert one.laws == other.laws
+        assert {"meridional_mass_flux", "angular_momentum"} <= {kept.law for kept in one.laws}
+
+
+def test_a_member_whose_layers_the_store_could_not_take_is_checked_without_them(
+    tmp_path: Path,
+) -> None:
+    files(tmp_path / "in", a=World(), b=World(b_edge=(0.0, 0.4, 1.0)))
+    make_store(tmp_path / "in", tmp_path / "a.zarr", members="file", vary=("lev",))
+    whole, part = checked(tmp_path / "a.zarr").members
+    assert whole.left_out == ()
+    (sentence,) = part.left_out
+    assert (
+        "member b: hus, ta, ua, va: it lies on lev, lat, lon, and not on layers whose edges"
+        in sentence
+    )
+    assert {"dry_mass", "toa_energy"} <= {kept.law for kept in part.laws}
+    assert "va (" in {one.law: one.needs for one in part.unchecked}["meridional_mass_flux"]
+
+
 def test_a_cut_file_is_named_and_others_are_checked(tmp_path: Path) -> None:
     folder = files(tmp_path / "in", a=World(), b=World())
     data = (folder / "a.nc").read_bytes()
@@ -364,12 +393,47 @@ def test_a_damaged_chunk_is_named_and_other_members_are_checked(store: Path) -> 
     assert exit_code(report) in (3, 78)
 
 
+def test_what_a_partial_store_lacks_is_named_and_the_rest_is_checked(store: Path) -> None:
+    shard = next((store / "va").glob("[0-9]*"))
+    shard.unlink()
+    journal = store / ".astrohpc" / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines() if f"va/{shard.name}" not in line]
+    journal.write_text("".join(f"{line}\n" for line in lines))
+    root = json.loads((store / "zarr.json").read_text())
+    root["attributes"]["astrohpc_state"] = "partial"
+    root["consolidated_metadata"]["metadata"]["va"]["fill_value"] = "NaN"
+    (store / "zarr.json").write_text(json.dumps(root))
+    report = checked(store)
+    assert "note: the store says that it is partial" in text(report)
+    (sentence,) = report.members[0].faults
+    assert sentence.startswith("member a: va is nan at time 0, level 0, lat 0, lon 0; ")
+    assert "meridional_mass_flux" not in {k.law for k in report.members[0].laws if k.judged}
+    assert next(k for k in report.members[0].laws if k.law == "dry_mass").passed == 4
+
+
 def test_a_store_whose_conversion_did_not_end_is_refused(store: Path) -> None:
     root = json.loads((store / "zarr.json").read_text())
     del root["consolidated_metadata"]
     (store / "zarr.json").write_text(json.dumps(root))
     with pytest.raises(ConfigError, match="did not come to an end"):
         checked(store)
+
+
+def test_memory_does_not_grow_with_the_length_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrohpc.quality.subject.BLOCK_BYTES", 2**16)
+    checked(write_world(tmp_path / "warm.nc", World(times=3)))
+    peaks, sizes = [], []
+    for times in (250, 750):  # curves have their 240 points in both
+        path = write_world(tmp_path / f"{times}.nc", World(times=times))
+        sizes.append(path.stat().st_size)
+        tracemalloc.start()
+        checked(path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The file's own index of its chunks does grow.
+    assert peaks[1] - peaks[0] < 0.2 * (sizes[1] - sizes[0])
 
 
 # ----------------------------------------------------------------------------- reports

@@ -116,7 +116,8 @@ def test_an_engine_s_own_variables_are_not_taken_for_canonical_ones(tmp_path: Pa
     """ExoPlaSim's own ps is in hPa and its rlut positive downward, without a unit that says so."""
     subject = of_files(write_most(tmp_path / "MOST.nc"))
     assert not {"ps", "rlut", "rsut", "hfss"} & set(subject.names)
-    (sentence,) = subject.left_out
+    sentence, layered = subject.left_out
+    assert "ta, hus, ua, va: it lies on lev, lat, lon, and not on layers with edges" in layered
     assert "rsut, rlut, ps, hfss, hfls: of this name the engine has its own" in sentence
 
 

@@ -118,19 +118,14 @@ def _vertical(
     holder: Holder, where: str, cut: dict[str, int]
 ) -> tuple[str, LayerEdges | None, str]:
     """The axis of layers, their edges as ``ap + b ps``, and why there are none."""
-    candidates = [
-        name
-        for name in _axis_names(holder)
-        if name not in (holder.time_dim,) and _terms(holder, name) is not None
-    ]
-    if not candidates:
+    found = {dim: _terms(holder, dim) for dim in _axis_names(holder) if dim != holder.time_dim}
+    lev, terms = next(((dim, one) for dim, one in found.items() if one is not None), ("", None))
+    if terms is None:
         return "", None, "layers with edges as ap + b * ps (formula_terms of their bounds)"
-    lev = candidates[0]
-    terms = _terms(holder, lev)
-    assert terms is not None
-    ap, b = terms
     heights, bounds = _axis(holder, lev, cut)
-    ap, b = ap[: len(heights)], b[: len(heights)]
+    ap, b = (edges[: len(heights)] for edges in terms)
+    if not (np.isfinite(ap).all() and np.isfinite(b).all()):
+        return "", None, "layers whose edges ap + b * ps are known"
     if bounds is not None and (heights[-1] - heights[0]) * (bounds[-1, 0] - bounds[0, 0]) < 0:
         raise ConfigError(
             f"{where}: {lev} and its bounds run in opposite directions, so that one of them is upside "

@@ -2,29 +2,26 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
-from astrohpc.physics.budgets import Residual
 from astrohpc.physics.law import Budget
 from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
-from astrohpc.physics.sums import ZonalSums, zonal_sums, zonal_sums_torch
+from astrohpc.physics.sums import ZonalSums, zonal_sums
 from astrohpc.quality.faults import Faults
+from astrohpc.quality.gpu import sums_on_gpu
 from astrohpc.quality.request import Opened, mark_of_member
-from astrohpc.quality.results import Kept, LawAbout, MemberResult, Unchecked
+from astrohpc.quality.results import LawAbout, MemberResult, Unchecked
 from astrohpc.quality.settings import CheckSettings
 from astrohpc.quality.stream import Stream
 from astrohpc.quality.subject import Fields, Subject, subject_of
+from astrohpc.quality.tally import Tally
 from astrohpc.settings import suggest
 
-ON_REQUEST = (
-    "saturation",
-)  # a mean over a month may lie above the saturation of its mean temperature
+# A mean over a month may lie above the saturation of its mean temperature.
+ON_REQUEST = ("saturation",)
 _FEW = 2  # samples that say something of change
 
 
@@ -148,7 +145,7 @@ class Check:
     ) -> tuple[Fields, ZonalSums]:
         """The sums of a block, and its fields without infinities."""
         if self._settings.device == "cuda":
-            sums = _on_gpu(fields, layout)
+            sums = sums_on_gpu(fields, layout)
             if sums is not None:
                 return fields, sums
         cleaned = fields
@@ -159,107 +156,6 @@ class Check:
             sums = zonal_sums(cleaned, layout, threads=self._threads, missing="skip")
         faults.note_missing(sums.bad, layout, begin, fields)
         return cleaned, sums
-
-
-def _on_gpu(fields: Mapping[str, NDArray[Any]], layout: Layout) -> ZonalSums | None:
-    """Sums of a block on the GPU; None where a value is no number, which the CPU then names."""
-    import torch  # noqa: PLC0415 - only who has a GPU needs it
-
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            "device: cuda was asked for and torch finds no GPU; write check.device=cpu, or ask for a node "
-            "with one."
-        )
-    there = {name: torch.from_numpy(values).cuda() for name, values in fields.items()}
-    made = zonal_sums_torch(there, layout)
-    arrays = [one.cpu().numpy() for one in vars(made).values()]
-    return ZonalSums(*arrays) if np.isfinite(arrays[0]).all() else None
-
-
-class Tally:
-    """How one law is kept by one member, as its blocks come; a few numbers, whatever the length."""
-
-    def __init__(self, law: str, samples: int, points: int) -> None:
-        self._law = law
-        self._stretch = -(-samples // points)  # times that share a point of the curve
-        self.samples = self.judged = self._passed = 0
-        self._sum = 0.0
-        self._worst = _Worst()
-        self._limit = math.nan
-        self._curves: tuple[dict[int, float], dict[int, float]] = ({}, {})  # of values, of shares
-
-    def add(self, first: int, one: Residual) -> None:
-        """The residuals of samples from ``first`` on, in their order."""
-        self._limit = one.tolerance.limit
-        error = np.abs(one.relative if one.tolerance.relative else one.residual)
-        shares = _shares(error, self._limit)
-        for k in np.flatnonzero(np.isfinite(one.value)).tolist():
-            number = first + k
-            at = number // self._stretch * self._stretch
-            value, share, judged = float(one.value[k]), float(shares[k]), bool(one.judged[k])
-            self.samples += 1
-            self.judged += judged
-            self._passed += bool(one.passed[k])
-            self._sum += value
-            _extend(self._curves[0], at, value)
-            if judged:
-                _extend(self._curves[1], at, share)
-            size = share if judged else -1.0 / (1.0 + float(np.nan_to_num(error[k])))
-            if size > self._worst.size:
-                self._worst = _Worst(size, float(one.residual[k]), float(one.relative[k]), number)
-
-    @property
-    def could_be_judged(self) -> bool:
-        """Whether it has a tolerance and, in a full climate, something to be held against."""
-        return math.isfinite(self._limit) and BUDGETS[self._law].kind != "total"
-
-    def kept(self) -> Kept:
-        """What the report says of it."""
-        judged = self.judged > 0
-        curve = self._curves[judged]
-        return Kept(
-            self._law,
-            self.samples,
-            self.judged,
-            self._passed,
-            _finite(self._sum / self.samples),
-            _finite(self._worst.residual),
-            _finite(self._worst.relative),
-            _finite(self._limit),
-            _finite(self._worst.size) if judged else None,
-            self._worst.time,
-            tuple(sorted(curve)),
-            tuple(_finite(curve[at]) for at in sorted(curve)),
-        )
-
-
-@dataclass(frozen=True)
-class _Worst:
-    """The residual that is furthest from being kept; what is judged goes before what is not."""
-
-    size: float = -math.inf
-    residual: float = math.nan
-    relative: float = math.nan
-    time: int = 0
-
-
-def _extend(curve: dict[int, float], at: int, value: float) -> None:
-    """Keep the value that is furthest from nought."""
-    if at not in curve or abs(value) > abs(curve[at]):
-        curve[at] = value
-
-
-def _shares(error: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-    """Of the tolerance; where that is nought, nothing but nought is within."""
-    shares: NDArray[np.float64] = np.divide(
-        error, limit, out=np.where(error == 0, 0.0, np.inf), where=limit > 0
-    )
-    return shares
-
-
-def _finite(number: float) -> float | None:
-    """As JSON has it: no infinities, and as many digits as the report is written with."""
-    return float(f"{number:.12g}") if np.isfinite(number) else None
 
 
 # ----------------------------------------------------------------------------- what is not checked

@@ -94,7 +94,7 @@ def law_rows(report: Report) -> Iterator[tuple[str, ...]]:
             f"{number(worst.residual)} {law.unit}" if told else "—",
             number(worst.relative) if told else "—",
             law.tolerance,
-            place(report, member, worst) if told else "—",
+            place(report, member, worst) if told and worst.residual != 0 else "—",
         )
 
 

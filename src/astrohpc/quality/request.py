@@ -18,6 +18,7 @@ from astrohpc.store.schema import META, read_metadata
 from astrohpc.version import VERSION
 
 _FORM = 1  # of the report; another one is made anew
+_PARTIAL = "the store says that it is partial: what was left out of it is no number here"
 _ENGINES_OF_TOYS = ("ebm",)  # whose climates are synthetic, though their files need not say so
 
 
@@ -85,6 +86,7 @@ class Names:
     names: tuple[str, ...]
     weights: tuple[int, ...]
     mark: str
+    notes: tuple[str, ...] = ()
 
 
 class Opened:
@@ -100,7 +102,9 @@ class Opened:
         """The members. Those of a store are alike; of files the larger are more work."""
         if self.store is not None:
             names = store_members(self.store)
-            return Names(names, (1,) * len(names), _mark(self.store.attrs))
+            partial = self.store.attrs.get("astrohpc_state") == "partial"
+            notes = (_PARTIAL,) if partial else ()
+            return Names(names, (1,) * len(names), _mark(self.store.attrs), notes)
         files = self.request.files
         weights = tuple(sum(_size(path) for path in one.files) for one in files)
         return Names(tuple(one.name for one in files), weights, "")

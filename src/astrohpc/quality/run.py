@@ -26,7 +26,7 @@ from astrohpc.store.ranks import Ranks
 from astrohpc.store.schema import read_metadata
 from astrohpc.version import VERSION
 
-_LOCK = ".check.lock"
+_LOCK = "check.lock"
 _CURVES = 6000  # points of one law's curves over all members, and at most and least of one
 _MOST_POINTS, _FEWEST_POINTS = 240, 8
 _UNITS = 10_000  # of progress; bytes are not known before a file is open
@@ -248,5 +248,5 @@ def _report(request: Request, work: _Work, members: Sequence[MemberResult], mark
         provenance=provenance,
         laws=about(request.settings.laws, members),
         members=tuple(members),
-        notes=request.notes,
+        notes=(*request.notes, *work.names.notes),
     )

@@ -22,6 +22,7 @@ from astrohpc.quality.settings import BLOCK_BYTES
 from astrohpc.store.canonical import ORIGINAL, factors
 
 _OWN = "of this name the engine has its own, in other units or with another sign"
+_PRESSURES = ("Pa", "hPa", "mb", "mbar", "millibars")
 Fields = dict[str, NDArray[Any]]
 
 
@@ -88,7 +89,7 @@ def subject_of(holder: Holder, where: str, wanted: Iterable[str]) -> Subject:
         why = _unusable(one, axes, raw=raw)
         if why:
             missing[name] = f"{name} ({why})"
-            if not _harmless(name, one, axes):
+            if not _harmless(one, holder):
                 wrong.setdefault(why, []).append(name)
         else:
             names.append(name)
@@ -140,9 +141,12 @@ def _other_axes(one: Described, wanted: tuple[str, ...]) -> str:
     return f"its axes are {', '.join(one.dims) or 'none'}, and not (time, {', '.join(wanted)})"
 
 
-def _harmless(name: str, one: Described, axes: Axes) -> bool:
+def _harmless(one: Described, holder: Holder) -> bool:
     """Whether it lies elsewhere by design: on levels of pressure, as ModelE has its winds."""
-    about = VARIABLES[name]
+    about = VARIABLES[one.name]
+    own = one.dims[one.timed : one.timed + 1]
+    axis = holder.arrays.get(own[0]) if own else None
     unit = one.attrs.get("units")
     same = unit is not None and factors(str(unit)) == factors(about.unit)
-    return about.layered and same and one.dims[one.timed : one.timed + 1] != (axes.lev,)
+    on_pressure = axis is not None and str(axis.attrs.get("units", "")) in _PRESSURES
+    return about.layered and same and on_pressure
