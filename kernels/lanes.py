@@ -30,7 +30,8 @@ def _row_sums(
 ) -> tuple[Any, Any]:
     """Write the sums of x, x·p, x², x²·p, the lowest and the highest x of one row to ``out`` (6).
 
-    ``x`` and ``p`` (float32 or float64) are flat and close; the row begins at ``x_at`` and ``p_at``. A value that is not a number is never the lowest or the highest.
+    ``x`` and ``p`` (float32 or float64) are flat and close; the row begins at ``x_at`` and ``p_at``.
+    A value that is not a number is never the lowest or the highest.
     """
     del x_at, p_at, columns
 
@@ -80,10 +81,16 @@ def _reduce(builder: Any, kinds: Any, row: Any, weight: Any, columns: Any, out: 
             _load_some(builder, weight, whole, of_weight, mask),
             *(builder.select(mask, value, end) for end in ends),
         )
-    for k, slot in enumerate(state):
-        total = _tree(builder, builder.load(slot), k)
-        total = total if total.type == _DOUBLE else builder.fpext(total, _DOUBLE)
-        builder.store(total, builder.gep(out, [ir.Constant(size, k)]))
+    sums = _tree(builder, [builder.load(slot) for slot in state[:4]], builder.fadd)
+    low, high = builder.load(state[4]), builder.fneg(builder.load(state[5]))
+    ends = _tree(builder, [low, high], lambda one, other: _further(builder, other, one, "<"))
+    for place, found in ((0, sums), (4, ends)):
+        wide = ir.VectorType(_DOUBLE, found.type.count)
+        start = builder.bitcast(builder.gep(out, [ir.Constant(size, place)]), wide.as_pointer())
+        doubles = found if found.type == wide else builder.fpext(found, wide)
+        builder.store(doubles, start).align = 8
+    highest = builder.gep(out, [ir.Constant(size, 5)])
+    builder.store(builder.fneg(builder.load(highest)), highest)
 
 
 def _add(builder: Any, state: Any, value: Any, p: Any, low: Any, high: Any) -> None:
@@ -101,21 +108,32 @@ def _further(builder: Any, new: Any, old: Any, order: str) -> Any:
     return builder.select(builder.fcmp_ordered(order, new, old), new, old)
 
 
-def _tree(builder: Any, lanes: Any, which: int) -> Any:
-    """Sixteen lanes to one: added, or for the last two of the state the lowest and the highest."""
+def _tree(builder: Any, vectors: list[Any], join: Any) -> Any:
+    """Each vector's lanes to one, upper half to lower half; two vectors share a register where they fit."""
     width = LANES
     while width > 1:
         width //= 2
-        halves = []
-        for first in (0, width):
-            pick = ir.Constant(ir.VectorType(_INDEX, width), list(range(first, first + width)))
-            halves.append(builder.shuffle_vector(lanes, lanes, pick))
-        lower, upper = halves
-        if which < 4:
-            lanes = builder.fadd(lower, upper)
+        pairs = list(zip(vectors[::2], vectors[1::2], strict=False))
+        if width == LANES // 2 and len(pairs) > 1:  # still too wide to share
+            vectors = [join(*_halves(builder, [one], 2 * width)) for one in vectors]
+        elif pairs:
+            vectors = [join(*_halves(builder, [*pair], 2 * width)) for pair in pairs]
         else:
-            lanes = _further(builder, upper, lower, "<" if which == 4 else ">")
-    return builder.extract_element(lanes, ir.Constant(_INDEX, 0))
+            vectors = [join(*_halves(builder, vectors, 2 * width))]
+    return vectors[0]
+
+
+def _halves(builder: Any, vectors: list[Any], width: int) -> tuple[Any, Any]:
+    """The lower and the upper half of every group of ``width`` lanes, of one vector or two together."""
+    lanes = len(vectors) * vectors[0].type.count
+    lower = [i for i in range(lanes) if i % width < width // 2]
+    picks = (lower, [i + width // 2 for i in lower])
+    kind = ir.VectorType(_INDEX, len(lower))
+    one, other = (
+        builder.shuffle_vector(vectors[0], vectors[-1], ir.Constant(kind, picks[0])),
+        builder.shuffle_vector(vectors[0], vectors[-1], ir.Constant(kind, picks[1])),
+    )
+    return one, other
 
 
 def _bytes(vector: Any) -> int:

@@ -1,6 +1,7 @@
 """Closed forms of each law, and how residuals are judged."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -354,6 +355,14 @@ def test_every_law_has_a_unit_a_tolerance_and_its_reason() -> None:
             assert tolerance.limit >= 0.0
             assert len(tolerance.reason) > 10
         assert budget.unit
+
+
+def test_the_page_on_conservation_lists_each_law_with_its_unit() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "conservation.md").read_text()
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert [(row[0].strip("| `"), row[2]) for row in rows] == [
+        (budget.name, budget.unit) for budget in BUDGETS.values()
+    ]
 
 
 # ----------------------------------------------------------------------------- any planet

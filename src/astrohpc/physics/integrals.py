@@ -3,7 +3,8 @@
 Written once for numpy's arrays and torch's tensors; what is differentiable stays so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ class Integrals:
 
     sums: ZonalSums
     layout: Layout
+    _known: dict[tuple[str, bool], Any] = field(default_factory=dict, init=False)
 
     def area_mean(self, name: str) -> Any:
         """Mean over the sphere of a field without levels, [S]."""
@@ -37,6 +39,11 @@ class Integrals:
 
     def mass_by_row(self, name: str, *, squared: bool = False) -> Any:
         """Sum over a row of the column's integral of x (or x²) dp, in Pa, [S, J]."""
+        if (name, squared) not in self._known:  # several laws ask for temperature and humidity
+            self._known[name, squared] = self._mass_by_row(name, squared)
+        return self._known[name, squared]
+
+    def _mass_by_row(self, name: str, squared: bool) -> Any:
         block = self.layout.block(name)
         if not block.levels:
             raise ConfigError(f"{name}: has no levels to integrate over; give it on layers.")
@@ -46,8 +53,8 @@ class Integrals:
         sums = self.sums
         plain, with_p = (sums.xx, sums.xxp) if squared else (sums.x, sums.xp)
         plain, with_p = plain[:, channels], with_p[:, channels]
-        da, db = (like(plain, part)[:, None] for part in (self.layout.da_pa, self.layout.db))
-        return (da * plain + db * with_p).sum(1)
+        da, db = (like(plain, part) for part in (self.layout.da_pa, self.layout.db))
+        return over_levels(da, plain) + over_levels(db, with_p)
 
     def over_rows(self, row_sums: Any) -> Any:
         """Mean over the sphere of sums along rows, [S, J] to [S]."""
@@ -63,8 +70,14 @@ class Integrals:
 
     def whole(self, name: str) -> NDArray[np.bool_]:
         """Which samples have every value of a variable, [S]."""
-        bad = np.asarray(self.sums.bad[:, self.layout.slice(name)])
-        return np.asarray((bad < 0).all(axis=(1, 2)))
+        return np.asarray(self._whole[:, self.layout.slice(name)].all(axis=1))
+
+    @cached_property
+    def _whole(self) -> NDArray[np.bool_]:
+        """The same by channel, [S, n]."""
+        bad = self.sums.bad
+        numbers = bad if isinstance(bad, np.ndarray) else bad.cpu().numpy()
+        return np.asarray(numbers.max(axis=2) < 0)
 
     def _flat(self, sums: Any, name: str) -> Any:
         if self.layout.block(name).levels:
@@ -75,6 +88,13 @@ class Integrals:
 def like(sums: Any, values: Any) -> Any:
     """Numbers of numpy as the sums are: numpy's, or a tensor beside them."""
     return values if isinstance(sums, np.ndarray) else sums.new_tensor(np.asarray(values))
+
+
+def over_levels(weights: Any, sums: Any) -> Any:
+    """Sum of weights [L] times sums [S, L, J] over levels, from space down."""
+    if isinstance(sums, np.ndarray):
+        return np.einsum("l,slj->sj", weights, sums)
+    return (weights[:, None] * sums).sum(1)
 
 
 def larger(one: Any, other: Any) -> Any:

@@ -89,9 +89,9 @@ def zonal_sums(
     bad = np.empty((count, layout.channels, rows), dtype=np.int32)
     weight = _widened(flats["ps"]) if "ps" in flats else _nothing(rows * columns)
 
-    def part(flat: _Flat, channel: int, first: int, last: int) -> None:
+    def part(flat: _Flat, channel: int, first: int, last: int) -> int:
         kernel = zonal_bfloat16 if flat.bfloat16 else zonal
-        kernel(
+        return kernel(
             flat.values,
             flat.distance,
             weight.values,
@@ -110,19 +110,19 @@ def zonal_sums(
         for first, last in itertools.pairwise(cuts)
         for flat, channel in _runs([(flats[b.name], layout.slice(b.name).start) for b in layout])
     ]
-    _share_out(part, tasks, threads)
-    _check_finite(fields, layout, bad, missing)
+    if missing not in ("error", "skip"):
+        raise ConfigError(f"missing: {missing!r} is neither 'error' nor 'skip'; write one of them.")
+    if _share_out(part, tasks, threads):
+        _check_finite(fields, layout, bad, missing)
     return ZonalSums(sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], bad)
 
 
-def _share_out(part: Callable[..., None], tasks: Sequence[tuple[Any, ...]], threads: int) -> None:
+def _share_out(part: Callable[..., int], tasks: Sequence[tuple[Any, ...]], threads: int) -> int:
+    """Do all parts; how many rows are bad."""
     if threads == 1:
-        for task in tasks:
-            part(*task)
-        return
+        return sum(part(*task) for task in tasks)
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(part, *task) for task in tasks]:
-            done.result()
+        return sum(pool.map(lambda task: part(*task), tasks))
 
 
 # ----------------------------------------------------------------------------- fields as they lie
@@ -237,8 +237,6 @@ def _check_finite(
     fields: Mapping[str, Any], layout: Layout, bad: NDArray[np.int32], missing: Missing
 ) -> None:
     """Name the first value that may not be there."""
-    if missing not in ("error", "skip"):
-        raise ConfigError(f"missing: {missing!r} is neither 'error' nor 'skip'; write one of them.")
     for block in layout:
         found = bad[:, layout.slice(block.name)]
         for s, level, j in np.argwhere(found >= 0).tolist():
