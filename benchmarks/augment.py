@@ -253,6 +253,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
         "torch": torch.__version__,
         "data": "synthetic",
         "threads": THREADS,
+        "load": os.getloadavg()[0],
         "gates": {**GATES, "extra memory": MOST_MEMORY},
         "sizes": found,
     }
