@@ -86,6 +86,10 @@ def check_kind(batch: Any, name: str) -> None:
 def stored(batch: Any, name: str) -> NDArray[Any]:
     """The processor's memory of float32, or of bfloat16 as 16 bits, all in one piece."""
     check_kind(batch, name)
+    if not isinstance(batch, np.ndarray) and batch.device.type != "cpu":
+        raise ConfigError(
+            f"{name}: lies on {batch.device}, where this does not reach; bring it to the CPU."
+        )
     array = _array(batch, name)
     if not array.flags.c_contiguous:
         raise ConfigError(
