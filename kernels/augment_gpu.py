@@ -59,8 +59,10 @@ def augment_gpu(
         multiprocessors = module.cuda.Device().attributes["MultiProcessorCount"]
         grids = grids_of(sizes, len(blocks.table), _BLOCKS_EACH * multiprocessors)
         shapes = {**scratch_shapes(sizes), **found_shapes(sizes, len(blocks.table))}
-        made = {name: module.empty(shape, kind) for name, (shape, kind) in shapes.items()}
-        made["wrong"][...], made["totals"][...] = 0, 0.0
+        made = {
+            name: (module.zeros if name in _FOUND else module.empty)(shape, kind)
+            for name, (shape, kind) in shapes.items()
+        }
         if out.dtype == "float32":
             draft = out.pointer
         else:

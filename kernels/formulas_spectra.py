@@ -121,7 +121,7 @@ def answered(value: f32, amplitude: f32, curve: f32) -> f32:
 def photon_noise(value: f32, mean: f32, snr: f32) -> f32:
     """Standard deviation of a bin: of photons, so that it grows as a root, and mean / snr at the mean."""
     light = value if value > 0.0 else 0.0
-    return sqrt(light * mean) / snr
+    return sqrt(light / mean) * (mean / snr)
 
 
 @statement

@@ -15,41 +15,43 @@ from numpy.typing import ArrayLike
 from astrohpc.kernels.formulas import normals4, uniforms4
 from astrohpc.kernels.random import checked
 from astrohpc.kernels.statement import device, u32
+from astrohpc.kernels.tensors import tensor
 
 cuda: Any = numba_cuda  # by this name the simulator finds what it has to replace
 _THREADS = 128
 _MOST_BLOCKS = 65535  # of a grid along its second and third axis
 
 
-def fill_normals(out: Any, seed: int, operation: int, samples: ArrayLike, stream: int = 0) -> None:
-    """Fill ``out`` [sample, *shape], float32 on a GPU, on a stream: the numbers of ``normals``."""
-    _fill(normals4, out, seed, operation, samples, stream)
+def fill_normals(out: Any, seed: int, operation: int, samples: ArrayLike) -> None:
+    """Fill ``out`` [sample, *shape], float32 on a GPU, on its stream: the numbers of ``normals``."""
+    _fill(normals4, out, seed, operation, samples)
 
 
-def fill_uniforms(out: Any, seed: int, operation: int, samples: ArrayLike, stream: int = 0) -> None:
+def fill_uniforms(out: Any, seed: int, operation: int, samples: ArrayLike) -> None:
     """As :func:`fill_normals`, the numbers of ``uniforms``."""
-    _fill(uniforms4, out, seed, operation, samples, stream)
+    _fill(uniforms4, out, seed, operation, samples)
 
 
 def _fill(
-    four: Callable[..., Any],
-    out: Any,
-    seed: int,
-    operation: int,
-    samples: ArrayLike,
-    stream: int,
+    four: Callable[..., Any], out: Any, seed: int, operation: int, samples: ArrayLike
 ) -> None:
     numbers, channels, cells = checked(seed, operation, samples, out.shape[1:])
+    shape = len(numbers), channels, cells
     if out.shape[0] != len(numbers):
         raise ValueError(
             f"out: has {out.shape[0]} samples for {len(numbers)}; give it one for each."
         )
-    view = cuda.as_cuda_array(out, sync=False) if hasattr(out, "__cuda_array_interface__") else out
-    view = view.reshape(len(numbers), channels, cells)
-    on = cuda.external_stream(stream) if stream else 0
-    kernel(four)[grid(len(numbers), channels, cells), _THREADS, on](
-        view, cuda.to_device(numbers, stream=on), np.uint32(seed), np.uint32(operation)
-    )
+    words = np.uint32(seed), np.uint32(operation)
+    if isinstance(out, np.ndarray):  # the simulator's arrays
+        kernel(four)[grid(*shape), _THREADS](out.reshape(shape), numbers, *words)
+        return
+    held = tensor("out", out)
+    if held.dtype != "float32" or held.distance != channels * cells:
+        raise ValueError(f"out: is {held.dtype} with steps {held.steps}; give close float32.")
+    on = cuda.external_stream(held.stream.pointer) if held.stream.pointer else 0
+    with cuda.gpus[held.stream.device]:
+        view = cuda.as_cuda_array(out, sync=False).reshape(shape)
+        kernel(four)[grid(*shape), _THREADS, on](view, cuda.to_device(numbers, stream=on), *words)
 
 
 def grid(samples: int, channels: int, cells: int) -> Sequence[int]:

@@ -60,7 +60,7 @@ from astrohpc.kernels.spectra_desk import (
     Room,
     Words,
 )
-from astrohpc.kernels.statement import f32, twin, u32
+from astrohpc.kernels.statement import f32, f64, twin, u32
 
 _TILE = 512  # nodes that are weighed while they lie in the nearest cache
 _ROUNDING = 1e-9  # of a wavelength: an edge that is the grid's own lies within the grid
@@ -97,12 +97,12 @@ def _total(grid: Grid, bins: Floats) -> tuple[float, float]:
         fours = values.size // 4 * 4
         for i in range(0, fours, 4):
             for k in range(4):
-                x = float(values[i + k]) * width[i + k]
+                x = f64(values[i + k]) * width[i + k]
                 x = x if x == x else 0.0  # noqa: PLR0124 - not NaN
                 lane[k] += x
                 bare[k] += abs(x)
         for i in range(fours, values.size):
-            x = float(values[i]) * width[i]
+            x = f64(values[i]) * width[i]
             x = x if x == x else 0.0  # noqa: PLR0124
             lane[i - fours] += x
             bare[i - fours] += abs(x)
@@ -214,9 +214,9 @@ def _lines(grid: Grid, room: Room) -> None:
             room.slope[e] = 0.0
             continue
         room.slope[e] = slope_within(
-            float(bins[i - 1]),
-            float(bins[i]),
-            float(bins[i + 1]),
+            f64(bins[i - 1]),
+            f64(bins[i]),
+            f64(bins[i + 1]),
             0.5 * (edge[e + 1] - edge[e - 1]),
             0.5 * (edge[e + 2] - edge[e]),
             0.5 * (edge[e + 1] - edge[e]),
@@ -329,7 +329,7 @@ def _restore(grid: Grid, bins: Floats, totals: Doubles, state: NDArray[np.int64]
         return
     factor = totals[WANTED] / found
     for i in range(bins.size):
-        bins[i] = f32(float(bins[i]) * factor)
+        bins[i] = f32(f64(bins[i]) * factor)
 
 
 @_inner
@@ -343,7 +343,7 @@ def _write(
     gone = 0.0
     for g in range(plan.gaps.shape[1]):
         for i in range(plan.gaps[k, g, 0], plan.gaps[k, g, 1]):
-            x = float(bins[i])
+            x = f64(bins[i])
             gone += x * grid.width[i] if x == x else 0.0  # noqa: PLR0124
             bins[i] = np.nan
     totals[GONE] = gone

@@ -217,6 +217,15 @@ def test_noise_is_the_normal_numbers_of_seed_sample_and_bin() -> None:
     assert made == pytest.approx(1.0 + normals / 50.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("power", [-96, 80])
+def test_units_in_which_numbers_are_tiny_or_huge_change_nothing(power: int) -> None:
+    flux = line(LOG, 1.5, 0.3) + np.float32(0.1)
+    scale = np.float32(2.0**power)
+    plain = augment(flux, LOG, SpectraPolicy(), seed=4).values
+    scaled = augment(flux * scale, LOG, SpectraPolicy(), seed=4).values
+    assert (scaled / scale).tobytes() == plain.tobytes()
+
+
 def test_noise_that_is_known_takes_the_place_of_a_model() -> None:
     flat = np.ones((1, LOG.count), np.float32)
     known = np.where(LOG.centre_um < 1.0, 0.0, 0.01).astype(np.float32)[None]

@@ -11,11 +11,13 @@ from support_cuda import host_kernels
 sys.path.insert(0, str(Path(__file__).parents[1] / "augment"))  # for support_augment
 from support_augment import grid_of, layers_of, layout_of, spread_of, synthetic
 
-from astrohpc.augment import chain
+from astrohpc.augment import chain, memory
 from astrohpc.augment.policy import CutMix, Elastic, Jitter, Mixup, Noise, Policy
+from astrohpc.errors import ConfigError
 from astrohpc.kernels import augment_gpu
 from astrohpc.kernels.desk import Report
 from astrohpc.kernels.sources import SOURCES
+from astrohpc.kernels.tensors import Stream, Tensor
 from astrohpc.physics.layout import Block, Layout
 
 _ALL = {
@@ -63,31 +65,42 @@ class Call:
 
 
 def on_host(call: Call, kind: str, folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    shape = (*call.own.shape[:3], *call.grid)
+    out = np.full(call.own.shape, 77, call.own.dtype)
+    addresses = (each.ctypes.data for each in (call.own, call.other, out))
+    return out, on_addresses(into_of(shape, *addresses), kind, folder, call.ground)
+
+
+def into_of(shape: tuple[int, ...], own: int, other: int, out: int) -> dict[str, Any]:
+    return {"shape": shape, "own": own, "other": other, "out": out}
+
+
+def on_addresses(
+    into: dict[str, Any], kind: str, folder: Path, ground: tuple
+) -> dict[str, np.ndarray]:
+    """What augment_gpu does, on the host: the kernels over tensors at addresses."""
     run = host_kernels(SOURCES["augment"].text({"X": kind}), augment_gpu.KERNELS, folder)
-    blocks = call.ground[2]
-    samples, times, channels, _ = call.own.shape
-    sizes = augment_gpu.sizes_of((samples, times, channels, *call.grid), blocks)
-    n_blocks = len(blocks.table)
+    blocks = ground[2]
+    sizes = augment_gpu.sizes_of(into["shape"], blocks)
+    n_blocks, cells = len(blocks.table), sizes["rows"] * sizes["columns"]
     grids = augment_gpu.grids_of(sizes, n_blocks, 5)
     shapes = {
         **augment_gpu.scratch_shapes(sizes),
         **augment_gpu.found_shapes(sizes, n_blocks),
-        "out": (call.own.shape, call.own.dtype),
-        "draft": ((max(grids.values()), sizes["draft_channels"], call.own.shape[3]), np.float32),
+        "draft": ((max(grids.values()), sizes["draft_channels"], cells), np.float32),
     }
     made = {name: np.full(shape, 77, dtype) for name, (shape, dtype) in shapes.items()}
     made["wrong"][...], made["totals"][...] = 0, 0.0
     place = {name: array.ctypes.data for name, array in made.items()}
-    draft = place["out"] if kind == "f32" else place["draft"]
-    tensors = {"own": call.own.ctypes.data, "other": call.other.ctypes.data}
-    tensors |= {"out": place["out"], "draft": draft}
-    arrays = augment_gpu.arrays_of(*call.ground)
+    draft = into["out"] if kind == "f32" else place["draft"]
+    tensors = {name: into[name] for name in ("own", "other", "out")} | {"draft": draft}
+    arrays = augment_gpu.arrays_of(*ground)
     held = {name: array.ctypes.data for name, array in arrays.items()}
-    words = augment_gpu.job(tensors, sizes, held, place, *call.ground)
+    words = augment_gpu.job(tensors, sizes, held, place, *ground)
     for name in augment_gpu.KERNELS:
         shared = augment_gpu.shared_bytes(sizes["rows"])
         run[name]((grids[name],), 64, words, shared_bytes=shared)
-    return made["out"], made
+    return made
 
 
 def same(call: Call, out: np.ndarray, made: dict[str, np.ndarray]) -> None:
@@ -154,27 +167,62 @@ def test_what_is_wrong_is_told_alike_by_both(folder: Path, monkeypatch: pytest.M
     assert len(np.unique(made["wrong"])) > 2
 
 
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_chain_on_a_gpu_gives_what_it_gives_on_the_processor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bfloat16: bool
+) -> None:
+    """The GPU is one in name only: tensors of the CPU, and kernels run on the host."""
+    torch = pytest.importorskip("torch")
+    layout = layout_of("modele", "hybrid", 3)
+    policy = chain.Chain(Policy(name="some", mass_flux="kept", **_ALL))
+    batch = torch.from_numpy(synthetic(layout, 3, 2))
+    batch = batch.bfloat16() if bfloat16 else batch
+    more = {"seed": 11, "samples": _IDS, "spread": spread_of(layout)}
+    wanted = policy(batch, layout, **more)
+    kind = "bf16" if bfloat16 else "f32"
+
+    def launched(own, other, out, globe, controls, blocks, draws, report):
+        into = into_of(own.shape, own.pointer, other.pointer, out.pointer)
+        made = on_addresses(into, kind, folder, (globe, controls, blocks, draws))
+        report.own[...], report.wrong[...] = made["own_share"], made["wrong"]
+        report.totals[...] = made["totals"]
+
+    monkeypatch.setattr(memory, "on_gpu", lambda _: True)
+    monkeypatch.setattr(augment_gpu, "augment_gpu", launched)
+    monkeypatch.setattr(
+        chain, "tensors", lambda held: {name: as_if(name, each) for name, each in held.items()}
+    )
+    found = policy(batch, layout, **more)
+    assert torch.equal(found.out.view(torch.int16), wanted.out.view(torch.int16))
+    for name, off in wanted.residuals.items():
+        np.testing.assert_array_equal(found.residuals[name], off)
+    np.testing.assert_array_equal(found.lam, wanted.lam)
+    with pytest.raises(ConfigError, match="out: lies in the memory of batch"):
+        policy(batch, layout, out=batch, **more)
+    batch[1, 0, layout.slice("ta").start, 2, 3] = torch.nan
+    with pytest.raises(ConfigError, match=r"ta: is nan in .* row 2, column 3"):
+        policy(batch, layout, **more)
+
+
+def as_if(name: str, array: Any) -> Tensor:
+    """A tensor of the CPU as if it were on a GPU."""
+    kind = str(array.dtype).removeprefix("torch.")
+    place = array.data_ptr(), tuple(array.shape), tuple(array.stride())
+    return Tensor(name, *place, kind, Stream(0, 0))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_the_kernels_on_a_gpu_give_the_bits_of_the_twin(
-    gpu_torch, monkeypatch: pytest.MonkeyPatch, bfloat16: bool
+def test_a_chain_really_on_a_gpu_gives_what_it_gives_on_the_processor(
+    gpu_torch, bfloat16: bool
 ) -> None:
-    from astrohpc.kernels.tensors import tensor
-
-    policy = Policy(name="some", mass_flux="kept", **_ALL)
-    call = Call(layout_of("modele", "hybrid", 3), policy, bfloat16, monkeypatch)
-    shape = (*call.own.shape[:3], *call.grid)
-    own = gpu_torch.from_numpy(call.own.reshape(shape)).cuda()
-    own = own.view(gpu_torch.bfloat16) if bfloat16 else own
-    out = gpu_torch.empty_like(own)
-    held = {name: tensor(name, each) for name, each in (("batch", own), ("out", out))}
-    samples, times, n_blocks = *shape[:2], len(call.ground[2].table)
-    report = Report(
-        np.zeros(samples),
-        np.zeros((samples, times, n_blocks), np.int64),
-        np.zeros((samples, times, n_blocks, 3)),
-    )
-    augment_gpu.augment_gpu(held["batch"], held["batch"], held["out"], *call.ground, report)
-    out = out.view(gpu_torch.uint16) if bfloat16 else out
-    made = {"own_share": report.own, "wrong": report.wrong, "totals": report.totals}
-    same(call, out.cpu().numpy().reshape(call.own.shape), made)
+    layout = layout_of("modele", "hybrid", 3)
+    policy = chain.Chain(Policy(name="some", mass_flux="kept", **_ALL))
+    batch = gpu_torch.from_numpy(synthetic(layout, 3, 2))
+    batch = batch.bfloat16() if bfloat16 else batch
+    more = {"seed": 11, "samples": _IDS, "spread": spread_of(layout)}
+    wanted, found = policy(batch, layout, **more), policy(batch.cuda(), layout, **more)
+    words = gpu_torch.int16
+    assert gpu_torch.equal(found.out.cpu().view(words), wanted.out.view(words))
+    for name, off in wanted.residuals.items():
+        np.testing.assert_array_equal(found.residuals[name], off)

@@ -85,6 +85,16 @@ def test_numba_cuda_contracts_no_product_and_ptxas_spills_nothing(tmp_path) -> N
     assert "0 bytes spill stores, 0 bytes spill loads" in done.stderr
 
 
+def test_what_cannot_be_filled_is_refused() -> None:
+    torch = pytest.importorskip("torch")
+    from astrohpc.kernels import random_gpu
+
+    with pytest.raises(ValueError, match="out: has 2 samples for 3; give it one for each"):
+        random_gpu.fill_normals(torch.zeros(2, 4), 0, 0, [1, 2, 3])
+    with pytest.raises(ValueError, match="out: the tensor is on cpu, not on a GPU"):
+        random_gpu.fill_normals(torch.zeros(2, 4), 0, 0, [1, 2])
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["normals", "uniforms"])
 def test_the_kernel_on_a_gpu_draws_the_numbers_of_the_processor(gpu_torch, name: str) -> None:
@@ -94,7 +104,7 @@ def test_the_kernel_on_a_gpu_draws_the_numbers_of_the_processor(gpu_torch, name:
     stream = gpu_torch.cuda.Stream()
     with gpu_torch.cuda.stream(stream):
         fill = getattr(random_gpu, f"fill_{name}")
-        fill(out, 3, 9, [1, 2**40 + 5, 7], stream.cuda_stream)
+        fill(out, 3, 9, [1, 2**40 + 5, 7])
     stream.synchronize()
     drawn = getattr(random, name)(3, 9, [1, 2**40 + 5, 7], (6, 37, 41))
     np.testing.assert_array_equal(out.cpu().numpy(), drawn)

@@ -18,7 +18,8 @@ from astrohpc.augment.trouble import raise_first
 from astrohpc.errors import ConfigError
 from astrohpc.kernels import desk
 from astrohpc.kernels.augment import augment
-from astrohpc.kernels.warp import Globe
+from astrohpc.kernels.tensors import tensors
+from astrohpc.kernels.warp import Controls, Globe
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.worlds import Worlds
 
@@ -153,6 +154,14 @@ def _run(
         np.zeros((count, times, len(blocks.table), 3)),
     )
     controls = controls_of(policy.elastic.points if policy.elastic else 8)
+    if (
+        isinstance(own, memory.OnGpu)
+        or isinstance(theirs, memory.OnGpu)
+        or isinstance(into, memory.OnGpu)
+    ):
+        if count:
+            _run_on_gpu(own, theirs, into, ground, controls, draws, report)
+        return report
     hands = min(threads or len(os.sched_getaffinity(0)), count)
 
     def work(first: int, last: int) -> None:
@@ -170,6 +179,35 @@ def _run(
         with ThreadPoolExecutor(hands) as pool:
             list(pool.map(work, ends[:-1], ends[1:]))
     return report
+
+
+def _run_on_gpu(
+    own: memory.Planes,
+    theirs: memory.Planes,
+    into: memory.Planes,
+    ground: _Ground,
+    controls: Controls,
+    draws: desk.Draws,
+    report: desk.Report,
+) -> None:
+    from astrohpc.kernels.augment_gpu import augment_gpu  # noqa: PLC0415 - asks for a GPU
+
+    parts = {"batch": own, "others": theirs, "out": into}
+    held = {name: getattr(part, "tensor", part) for name, part in parts.items()}
+    try:
+        on = tensors(held)
+        augment_gpu(
+            on["batch"],
+            on["others"],
+            on["out"],
+            ground.globe,
+            controls,
+            ground.blocks,
+            draws,
+            report,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _residuals(found: Array, layout: Layout) -> dict[str, Array]:
@@ -191,7 +229,7 @@ def _check_alike(own: memory.Planes, theirs: memory.Planes, into: memory.Planes)
             f"{own.dtype}; give one of the same kind."
         )
     for array, name in ((own, "batch"), (theirs, "others")):
-        if np.may_share_memory(array, into):
+        if memory.share_memory(array, into):
             raise ConfigError(
                 f"out: lies in the memory of {name}, which is read while out is written; give another."
             )
@@ -255,7 +293,8 @@ def _mean_ps(own: memory.Planes, ground: _Ground) -> Array:
     if ground.blocks.pressure < 0:
         return np.full(len(own), float(desk.WITHOUT_PRESSURE_PA))
     channel = int(ground.blocks.table[ground.blocks.pressure, desk.FIRST])
-    return np.array([memory.as_floats(s[0, channel]).astype(np.float64).mean() for s in own])
+    pressures = memory.as_floats(own[:, 0, channel])
+    return np.array([plane.astype(np.float64).mean() for plane in pressures])
 
 
 def _one_air(worlds: Worlds | None, others: Worlds | None, partner: NDArray[np.int64]) -> bool:

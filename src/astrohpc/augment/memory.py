@@ -1,14 +1,61 @@
-"""Batches as arrays that kernels read and write: numpy's and torch's on the CPU, without a copy."""
+"""Batches as arrays that kernels read and write, without a copy: numpy's, and torch's on a CPU or a GPU."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.kernels.tensors import on_gpu
 from astrohpc.physics.layout import Layout
 
-Planes = NDArray[Any]
+
+@dataclass(frozen=True, eq=False)
+class OnGpu:
+    """A batch on a GPU, seen as the array [B, T, C, J * I] that it would be on the CPU.
+
+    What is picked out of it comes to the CPU: surface pressure, or the place of a bad value.
+    """
+
+    tensor: Any  # [B, T, C, J, I]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Samples, times, channels, cells."""
+        *outer, rows, columns = (int(n) for n in self.tensor.shape)
+        return (*outer, rows * columns)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the array: bfloat16 are 16 bits."""
+        return np.dtype(np.float32 if self.tensor.element_size() == 4 else np.uint16)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: Any) -> NDArray[Any]:
+        import torch  # noqa: PLC0415 - it is loaded where there is a tensor
+
+        found = self.tensor.flatten(-2)[part].contiguous()
+        found = found.view(torch.uint16) if self.dtype == np.uint16 else found
+        array: NDArray[Any] = found.cpu().numpy()
+        return array
+
+
+Planes = NDArray[Any] | OnGpu
+
+
+def share_memory(one: Planes, other: Planes) -> bool:
+    """Whether a byte may belong to both."""
+    if isinstance(one, OnGpu) and isinstance(other, OnGpu):
+        starts = one.tensor.data_ptr(), other.tensor.data_ptr()
+        sizes = one.tensor.nbytes, other.tensor.nbytes
+        same = one.tensor.device == other.tensor.device
+        return bool(same and starts[0] < starts[1] + sizes[1] and starts[1] < starts[0] + sizes[0])
+    if isinstance(one, OnGpu) or isinstance(other, OnGpu):
+        return False
+    return np.may_share_memory(one, other)
 
 
 def planes_of(batch: Any, layout: Layout, name: str) -> Planes:
@@ -21,9 +68,11 @@ def planes_of(batch: Any, layout: Layout, name: str) -> Planes:
             f"{name}: has shape {shape} where (sample, channel, lat, lon) or (sample, time, channel, lat, "
             f"lon) must end in {wanted}; give fields of this layout, on its grid."
         )
-    array = stored(batch, name)
     samples, times = shape[0], shape[1] if len(shape) == 5 else 1
-    return array.reshape(samples, times, wanted[0], wanted[1] * wanted[2])
+    if on_gpu(batch):
+        _check_tensor(batch, name)
+        return OnGpu(batch.reshape(samples, times, *wanted))
+    return stored(batch, name).reshape(samples, times, wanted[0], wanted[1] * wanted[2])
 
 
 def check_kind(batch: Any, name: str) -> None:
@@ -34,9 +83,13 @@ def check_kind(batch: Any, name: str) -> None:
         )
 
 
-def stored(batch: Any, name: str) -> Planes:
-    """The memory of float32, or of bfloat16 as 16 bits, all in one piece."""
+def stored(batch: Any, name: str) -> NDArray[Any]:
+    """The processor's memory of float32, or of bfloat16 as 16 bits, all in one piece."""
     check_kind(batch, name)
+    if not isinstance(batch, np.ndarray) and batch.device.type != "cpu":
+        raise ConfigError(
+            f"{name}: lies on {batch.device}, where this does not reach; bring it to the CPU."
+        )
     array = _array(batch, name)
     if not array.flags.c_contiguous:
         raise ConfigError(
@@ -54,14 +107,14 @@ def like(batch: Any) -> Any:
     return torch.empty_like(batch, requires_grad=False)
 
 
-def as_floats(values: Planes) -> NDArray[np.float32]:
+def as_floats(values: NDArray[Any]) -> NDArray[np.float32]:
     """A copy of stored values as float32."""
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float32)
 
 
-def _lent(batch: Planes) -> Planes:
+def _lent(batch: NDArray[Any]) -> NDArray[Any]:
     """The same memory without its mark of being read only, for which kernels would be compiled anew.
 
     Kernels read a batch and write to ``out`` alone, which :func:`planes_to_fill` checks.
@@ -73,7 +126,7 @@ def _lent(batch: Planes) -> Planes:
 class _Lent:
     """What numpy makes an array of; it keeps the owner of the memory alive."""
 
-    def __init__(self, batch: Planes) -> None:
+    def __init__(self, batch: NDArray[Any]) -> None:
         self.owner = batch
         interface = batch.__array_interface__
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
@@ -91,29 +144,30 @@ def check_writable(out: Any) -> None:
         raise ConfigError("out: is marked as read only; give an array that may be written to.")
 
 
-def _array(batch: Any, name: str) -> Planes:
+def _array(batch: Any, name: str) -> NDArray[Any]:
     if isinstance(batch, np.ndarray):
         if batch.dtype != np.float32:
             raise ConfigError(f"{name}: holds {batch.dtype}; give float32.")
         return batch if batch.flags.writeable else _lent(batch)
     import torch  # noqa: PLC0415
 
-    if batch.device.type != "cpu":
-        raise ConfigError(
-            f"{name}: lies on {batch.device}, where this chain does not reach; bring it to the CPU."
-        )
+    _check_tensor(batch, name)
+    values: NDArray[Any] = (
+        batch.view(torch.uint16) if batch.dtype == torch.bfloat16 else batch
+    ).numpy()
+    return values
+
+
+def _check_tensor(batch: Any, name: str) -> None:
+    import torch  # noqa: PLC0415
+
     if batch.requires_grad:
         raise ConfigError(
             f"{name}: gradients do not pass through augmentation; call detach() first."
         )
-    if batch.dtype == torch.bfloat16 and batch.is_contiguous():
-        found: Planes = batch.view(torch.uint16).numpy()
-        return found
     if batch.dtype not in (torch.float32, torch.bfloat16):
         raise ConfigError(f"{name}: holds {batch.dtype}; give float32 or bfloat16.")
     if not batch.is_contiguous():
         raise ConfigError(
             f"{name}: its values do not follow one another in memory; call contiguous() first."
         )
-    values: Planes = batch.numpy()
-    return values

@@ -1,5 +1,7 @@
 """What is wrong with a batch, in one sentence that says where."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ def raise_first(
     )
 
 
-def _first_bad(values: Planes, layout: Layout) -> tuple[int, float, int, int, int]:
+def _first_bad(values: NDArray[Any], layout: Layout) -> tuple[int, float, int, int, int]:
     """Time, value, level, row and column of the first value that is no number."""
     numbers = as_floats(np.ascontiguousarray(values))
     time, level, cell = np.argwhere(~np.isfinite(numbers))[0]

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 PLACE_LIMIT = 1e-4  # of a wavelength
 _PROBE_BINS = 4.0  # standard deviation of the probe's line
+_REACH = 5.0  # standard deviations in which all of a line is that counts here
 
 
 def spectrum_room(spectrum: Spectrum, policy: SpectraPolicy, seed: int) -> Room:
@@ -176,17 +177,23 @@ def _of_probe(
     after: NDArray[np.float32],
     at_um: float,
 ) -> Iterator[Kept]:
-    """The line's place, and its width where it was broadened."""
+    """The line's place, and its width where it was broadened; nothing where the line does not fit."""
     place, width = _moments(grid, before)
     found, broad = _moments(grid, after)
     edge, _ = grid.rising
     middle = 0.5 * (edge[0] + edge[-1])
     there = (1.0 + draws.shift[0] + draws.stretch[0]) * place - draws.stretch[0] * middle
+    added = 1.0 / (FWHM * draws.resolution[0]) if np.isfinite(draws.resolution[0]) else 0.0
+    broader = float(np.hypot(width, added))
+    reach = _REACH * broader
+    near = np.abs(np.log(grid.centre_um / there)) < reach
+    inside = edge[0] < there * (1.0 - reach) and there * (1.0 + reach) < edge[-1]
+    if not inside or np.isnan(after[near]).any():
+        return  # a part of the line is gone, and with it its place
     name = f"a probe's line at {at_um:.4g} µm, place"
     yield Kept(name, "µm", place, there, found, there, PLACE_LIMIT)
-    if np.isfinite(draws.resolution[0]):
-        added = float(np.hypot(width, 1.0 / (FWHM * draws.resolution[0])))
-        yield Kept("its width σ in ln λ, in quadrature", "", width, added, broad, added, 1e-2)
+    if added:
+        yield Kept("its width σ in ln λ, in quadrature", "", width, broader, broad, broader, 1e-2)
 
 
 def _moments(grid: Wavelengths, values: NDArray[np.float32]) -> tuple[float, float]:

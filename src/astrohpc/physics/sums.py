@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.kernels.tensors import on_gpu
 from astrohpc.kernels.zonal import zonal, zonal_bfloat16
 from astrohpc.physics.layout import Block, Layout
 
@@ -64,11 +65,18 @@ def zonal_sums(
 ) -> ZonalSums:
     """Sum the layout's variables in one read, as many threads at once as the processor has cores.
 
-    Fields are arrays or CPU tensors of float32, float64 or (tensors) bfloat16, read where they lie: also
-    as views of a stack. A value that is not finite is an error that says where it is; with
-    ``missing="skip"`` NaN is a missing value, which counts for nothing and is marked in ``bad``, so that
-    budgets of that variable do not judge that sample. Infinity is an error in any case.
+    Fields are arrays or tensors of float32, float64 or (tensors) bfloat16, read where they lie: also as
+    views of a stack, and on a GPU, which gives the same bits. A value that is not finite is an error that
+    says where it is; with ``missing="skip"`` NaN is a missing value, which counts for nothing and is
+    marked in ``bad``, so that budgets of that variable do not judge that sample. Infinity is an error in
+    any case.
     """
+    if any(on_gpu(fields[block.name]) for block in layout if block.name in fields):
+        from astrohpc.physics.sums_gpu import row_sums  # noqa: PLC0415 - asks for a GPU
+
+        made, found = row_sums(fields, layout)
+        _check_finite(fields, layout, found, missing)
+        return ZonalSums(made[0], made[1], made[2], made[3], made[4], made[5], found)
     rows, columns = layout.grid.shape
     flats = {block.name: _flat(block, fields, layout) for block in layout}
     samples = {name: flat.samples for name, flat in flats.items()}
@@ -250,7 +258,9 @@ def _check_finite(
 
 
 def _as_float(row: Any) -> Any:
-    return row if isinstance(row, np.ndarray) else row.detach().double().numpy()
+    if hasattr(row, "detach"):
+        return row.detach().double().cpu().numpy()
+    return row if isinstance(row, np.ndarray) else row.get()  # CuPy's
 
 
 # ----------------------------------------------------------------------------- differentiable
