@@ -281,13 +281,13 @@ __device__ __forceinline__ f64 total_of(const f64* rows, const f64* weight, i64 
 }
 
 // What the air ought to have of the planet's own turning, less what it has in its new places.
-__device__ __noinline__ f64 turning_of(const Job& job, const Task& task, const f64* mass, f64 mine) {
+__device__ __noinline__ f64 turning_of(const Job& job, i64 s, f64 part, const f64* mass, f64 mine) {
     f64 found[4] = {0.0, 0.0, 0.0, 0.0};
     for (i32 k = 0; k < 4; ++k)
 #pragma unroll 1
         for (i64 j = 0; j < job.rows; ++j)
             found[k] += mass[k * job.rows + j] * job.area[j] * job.arm[j] * job.arm[j];
-    const f64 spin = job.spin[2 * task.s], other = job.spin[2 * task.s + 1], part = task.time_part;
+    const f64 spin = job.spin[2 * s], other = job.spin[2 * s + 1];
     const f64 before = part > 0.0 ? (1.0 - part) * found[BEFORE] + part * found[AFTER] : found[BEFORE];
     const f64 turning = mine * spin + (1.0 - mine) * other;
     return mine * spin * before + (1.0 - mine) * other * found[PARTNER] - turning * found[RESULT];
@@ -481,6 +481,7 @@ __device__ __forceinline__ void do_block(const Job& job, const Task& task, f64* 
     const f64 mine = job.own_share[task.s], part = task.time_part;
 #pragma unroll 1
     for (i32 j = first; j < rows; j += warps) draft_row<PARTS>(job, task, j, desk);
+#pragma unroll
     for (i32 c = 0; c < PARTS; ++c) {
         f64* sums = desk + 4 * c * rows;
         const i64 rule = job.table[5 * task.b[c] + RULE];
@@ -501,7 +502,7 @@ __device__ __forceinline__ void do_block(const Job& job, const Task& task, f64* 
                 if (!is_finite(total_of(sums + k * rows, job.area, rows)))
                     wrong = k == PARTNER ? PARTNER_BAD : OWN_BAD;
             job.wrong[told] = wrong;
-            *more = rule == SPIN && mass ? turning_of(job, task, mass, mine) : 0.0;
+            *more = rule == SPIN && mass ? turning_of(job, task.s, part, mass, mine) : 0.0;
             *gain = (f32)restored(job, rule, target, sums + RESULT * rows, mass ? mass + RESULT * rows : sizes,
                                   *more, shift);
         }
