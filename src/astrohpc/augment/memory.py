@@ -119,7 +119,6 @@ def _lent(batch: NDArray[Any]) -> NDArray[Any]:
 
     Kernels read a batch and write to ``out`` alone, which :func:`planes_to_fill` checks.
     """
-
     return np.asarray(_Lent(batch))
 
 
@@ -151,6 +150,10 @@ def _array(batch: Any, name: str) -> NDArray[Any]:
         return batch if batch.flags.writeable else _lent(batch)
     import torch  # noqa: PLC0415
 
+    if batch.device.type != "cpu":
+        raise ConfigError(
+            f"{name}: lies on {batch.device}, where no chain reaches; bring it to the CPU or an NVIDIA GPU."
+        )
     _check_tensor(batch, name)
     values: NDArray[Any] = (
         batch.view(torch.uint16) if batch.dtype == torch.bfloat16 else batch
