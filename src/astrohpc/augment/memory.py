@@ -131,6 +131,11 @@ def _array(batch: Any, name: str) -> NDArray[Any]:
         return batch if batch.flags.writeable else _lent(batch)
     import torch  # noqa: PLC0415
 
+    if batch.device.type != "cpu":
+        raise ConfigError(
+            f"{name}: lies on {batch.device}, where this chain does not reach; bring it to the CPU or to "
+            "an NVIDIA GPU."
+        )
     _check_tensor(batch, name)
     values: NDArray[Any] = (
         batch.view(torch.uint16) if batch.dtype == torch.bfloat16 else batch
