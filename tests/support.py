@@ -113,7 +113,7 @@ SLOW = (
 )
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 90) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 400) -> None:
     """Wait for a condition on the wall clock."""
     end = time.time() + seconds
     while not condition():

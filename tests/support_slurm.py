@@ -23,7 +23,7 @@ class Cluster:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, f"cluster.sh {' '.join(words)}: {done.stdout}{done.stderr}"
@@ -31,7 +31,7 @@ class Cluster:
 
     def run(self, *words: str, code: int | None = 0) -> str:
         done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+            words, env=self.environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert code is None or done.returncode == code, (
             f"{' '.join(words)}: {done.stdout}{done.stderr}"
@@ -42,6 +42,6 @@ class Cluster:
         """Tasks that wait or run, one a line."""
         return self.run("squeue", "--noheader", "--array", "--format=%i %T %j").splitlines()
 
-    def drain(self, seconds: float = 180) -> None:
+    def drain(self, seconds: float = 400) -> None:
         """Wait until nothing waits or runs."""
         until(lambda: not self.queue(), "an empty queue", seconds)

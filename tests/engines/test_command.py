@@ -187,7 +187,7 @@ def test_a_program_ends_with_the_job_that_started_it(program: Make, member: Path
     model = next(p for p in psutil.Process(job.pid).children() if "bash" not in p.name())
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
-    until(lambda: not model.is_running() or model.status() == "zombie", "the program went too", 10)
+    until(lambda: not model.is_running() or model.status() == "zombie", "the program went too")
 
 
 def test_a_folder_of_another_member_is_refused(program: Make, member: Path) -> None:
@@ -255,7 +255,7 @@ def test_nothing_that_a_program_has_forked_outlives_it(
 ) -> None:
     verdict = run(program(FORKS + end), member, stop=(member / "run" / "child").exists)
     assert verdict.outcome in (Outcome.BLOWN_UP, Outcome.CHECKPOINTED)
-    until(lambda: gone(member), "the child went", 10)
+    until(lambda: gone(member), "the child went")
 
 
 def test_a_forked_child_ends_with_the_job_that_is_killed(program: Make, member: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_forked_child_ends_with_the_job_that_is_killed(program: Make, member: 
     until((member / "run" / "child").read_text, "its child said its number")
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
-    until(lambda: gone(member), "the child went too", 10)
+    until(lambda: gone(member), "the child went too")
 
 
 def test_the_speed_after_a_restart_counts_from_where_it_goes_on(

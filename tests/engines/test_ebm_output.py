@@ -128,7 +128,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path: Path, size: int, 
     tests = str(REPOSITORY / "tests")
     code = RUN.format(tests=tests, size=size, folder=str(tmp_path), stop=stop)
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 1
     assert "OSError" in ended.stderr
@@ -157,7 +157,7 @@ def test_a_run_starts_fast_and_loads_no_library_it_does_not_need(tmp_path: Path)
         "heavy = {'astropy', 'hydra', 'xarray', 'matplotlib', 'pandas', 'rich'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=dict(os.environ))
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300, env=dict(os.environ))
 
 
 def test_prepare_compiles_and_estimates_are_modest() -> None:

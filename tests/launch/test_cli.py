@@ -287,7 +287,7 @@ def test_a_terminal_gets_a_table_and_a_bar(launch: Launcher) -> None:
             break
         seen += part
     os.close(mine)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     text = seen.decode()
     assert "\x1b[" in text
     assert "members" in text

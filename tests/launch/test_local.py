@@ -217,7 +217,7 @@ def test_two_launchers_at_once_do_the_work_once(launch: Launcher) -> None:
     words = ("sweep", *SMALL)
     both = [launch.start(*words) for _ in range(2)]
     for process in both:
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=300)
         assert process.returncode == 0, out
     assert outcomes(launch.sweep_folder()) == {i: ["done"] for i in range(6)}
     intents = events(launch.sweep_folder(), "intent")
@@ -341,7 +341,7 @@ def test_ctrl_c_leaves_the_work_running_and_says_so(launch: Launcher) -> None:
     folder = launch.sweep_folder()
     until(lambda: states(folder), "a member began")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "'watch' looks again" in out
     said = launch("watch", "--interval", "0.2")

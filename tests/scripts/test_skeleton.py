@@ -43,12 +43,12 @@ def start(
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=300)
     return process.returncode, out
 
 
 def wait_for(path: Path) -> None:
-    end = time.time() + 20
+    end = time.time() + 300
     while not path.exists():
         assert time.time() < end, f"{path} never came"
         time.sleep(0.01)

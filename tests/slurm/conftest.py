@@ -32,7 +32,7 @@ def cluster() -> Iterator[Cluster]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
     try:

@@ -97,7 +97,7 @@ def test_a_node_that_dies_in_the_middle_costs_only_what_it_had_in_hand(
     said = launch(*words)
     job = said.out.split()[1]
     assert "is at it already" in launch(*words).out
-    until(lambda: shards(store) >= 2, "two shards", 120)
+    until(lambda: shards(store) >= 2, "two shards")
     nodes = cluster.run("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
     node = cluster.run("scontrol", "show", "hostnames", nodes).split()[-1]
     cluster.verb("node-kill", node.removeprefix("node"))

@@ -76,7 +76,7 @@ def test_twelve_worlds_go_ten_days_under_accidents_and_ten_days_more(
     (adapter,) = [one for one in parents if "astrohpc.jobs.member" in one.cmdline()]
     adapter.send_signal(signal.SIGKILL)
     (log,) = (folder / "logs").glob(f"twelve.*_{LIMITED}.out")
-    until(lambda: "USR1: asking the payload" in log.read_text(), "its time limit", 180)
+    until(lambda: "USR1: asking the payload" in log.read_text(), "its time limit")
     if frozen.is_running():
         frozen.resume()
 

@@ -103,11 +103,11 @@ def test_a_run_cut_into_legs_joins_without_a_seam(launch: Launcher, cluster: Clu
     launch("sweep", *words, "sweep.name=cut", "share=false")
     folder = launch.sweep_folder("cut")
     for stop in range(1, 4):
-        until(lambda: _rows(folder) >= 3 * stop, f"{3 * stop} months", 120)  # noqa: B023
+        until(lambda: _rows(folder) >= 3 * stop, f"{3 * stop} months")  # noqa: B023
         job = states(folder)[0]["attempts"][-1]["job"]
         cluster.run("scancel", "--batch", "--signal=USR1", job)
-        until(lambda: len(states(folder)[0]["attempts"]) > stop, "the next leg", 180)  # noqa: B023
-    until(lambda: states(folder)[0]["attempts"][-1]["outcome"] == "done", "the end", 240)
+        until(lambda: len(states(folder)[0]["attempts"]) > stop, "the next leg")  # noqa: B023
+    until(lambda: states(folder)[0]["attempts"][-1]["outcome"] == "done", "the end")
     tries = [attempt["outcome"] for attempt in states(folder)[0]["attempts"]]
     assert tries == ["checkpointed"] * 3 + ["done"]
     calm = states(launch.sweep_folder("calm"))[0]["summary"]

@@ -82,7 +82,7 @@ def test_waves_stay_within_the_submit_limit_and_the_keeper_sends_the_next(
     )
     assert said.code == 0, said.all
     assert "21 tasks follow when there is room in the queue" in said.out
-    until(lambda: len(outcomes(launch.sweep_folder())) == 70, "the second wave", 240)
+    until(lambda: len(outcomes(launch.sweep_folder())) == 70, "the second wave")
     cluster.drain()
     assert outcomes(launch.sweep_folder()) == {i: ["done"] for i in range(70)}
 
@@ -109,7 +109,7 @@ def test_sbatch_by_hand_takes_the_same_file_as_submitit(launch: Launcher, cluste
         env={**cluster.environment, "PATH": "/usr/bin:/bin", "PYTHONPATH": "/nowhere"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -113,7 +113,7 @@ def convert(source: Path, target: Path) -> None:
         cwd=BENCHMARKS,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
         check=True,
-        timeout=120,
+        timeout=300,
     )
 
 

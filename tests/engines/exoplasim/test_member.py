@@ -97,12 +97,12 @@ def test_a_member_killed_hard_leaves_no_orphan_and_resumes(whole: Path, tmp_path
     )
     command = [sys.executable, "-c", program, str(tmp_path), str(REPOSITORY / "tests")]
     process = subprocess.Popen(command)
-    until(stop_in_leg(tmp_path, 1), "output of the second leg", 180)
+    until(stop_in_leg(tmp_path, 1), "output of the second leg")
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
     assert family
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert alive == []
     assert run(tmp_path, run_days=20.0)[1].outcome is Outcome.DONE
     assert differing(tmp_path, whole) == []

@@ -177,7 +177,7 @@ def in_background(house: House, name: str) -> subprocess.Popen[bytes]:
 
 
 def model_of(adapter: subprocess.Popen[bytes]) -> psutil.Process:
-    until(lambda: psutil.Process(adapter.pid).children(), "a model", 60)
+    until(lambda: psutil.Process(adapter.pid).children(), "a model")
     return psutil.Process(adapter.pid).children()[0]
 
 
@@ -189,7 +189,7 @@ def test_after_kill_9_the_next_attempt_ends_what_is_left_and_goes_on(
     house.run(engine, "whole")
     house.misbehave(slow_s=0.01)
     adapter = in_background(house, "cut")
-    until(lambda: len(read_rows(house.member("cut"))) >= 2, "two months", 60)
+    until(lambda: len(read_rows(house.member("cut"))) >= 2, "two months")
     model = model_of(adapter)
     adapter.kill()
     adapter.wait()
