@@ -39,6 +39,7 @@ class Reader:
     ranks: int
     device: torch.device
     ahead: int
+    work: Callable[[Batch], Batch]  # what is done to a batch before anybody waits for it
     waited_s: float = 0.0
     _thread: threading.Thread | None = None
     _over: threading.Event = field(default_factory=threading.Event)
@@ -111,7 +112,7 @@ class Reader:
         have = len(next(iter(room.memory.values()))) if room.memory else 0
         if have < len(samples):
             room.memory = self.source.room(len(samples), pinned=self.device.type == "cuda")
-        return self.source.read(samples, room.memory)
+        return self.work(self.source.read(samples, room.memory))
 
 
 def _unless(over: threading.Event, free: "queue.Queue[_Room]") -> _Room | None:
@@ -122,14 +123,3 @@ def _unless(over: threading.Event, free: "queue.Queue[_Room]") -> _Room | None:
             continue
     return None
 
-
-def held_out_batches(source: Source, rank: int, ranks: int, size: int) -> Callable[[], "list[Indices]"]:
-    """This rank's batches of what is held out, in one order."""
-
-    def batches() -> list[Indices]:
-        import numpy as np  # noqa: PLC0415
-
-        mine = np.arange(source.count, source.count + source.held_out)[rank::ranks]
-        return [mine[i : i + size] for i in range(0, len(mine), size)]
-
-    return batches

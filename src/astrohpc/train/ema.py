@@ -1,7 +1,7 @@
 """The running mean of weights, which often predicts better than the last weights do."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -49,8 +49,7 @@ class RunningMean:
         """The mean by the names of the weights."""
         return dict(zip(self._names, self._means, strict=True))
 
-    def load(self, state: Mapping[str, torch.Tensor], steps: int) -> None:
-        """Go on from a saved mean."""
-        for name, mean in zip(self._names, self._means, strict=True):
-            mean.copy_(state[name])
+    def take_over(self, steps: int) -> None:
+        """Let the weights as they are now be the mean of so many steps."""
+        torch._foreach_copy_(self._means, self._weights)  # noqa: SLF001
         self.steps = steps
