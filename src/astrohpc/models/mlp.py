@@ -76,7 +76,8 @@ class MlpSurrogate(nn.Module):
             x_BW = block(x_BW)
         # In the precision of the weights: units may need more digits than bfloat16 has.
         normal = self.last(x_BW).to(self.output_mean.dtype)
-        return self.output_mean + self.output_spread * normal
+        out: Tensor = self.output_mean + self.output_spread * normal
+        return out
 
 
 def _not_zero(spread: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ whatever the parts, the sum is the gradient of the whole batch's mean, to roundi
 """
 
 import contextlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +26,7 @@ def parts(count: int, most: int) -> list[slice]:
     pieces = -(-count // most)
     short, longer = divmod(count, pieces)
     edges = [i * short + min(i, longer) for i in range(pieces + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 class Meter(Protocol):

@@ -66,14 +66,10 @@ class Saver:
         """Copy to the host and begin to write; ConfigError if the save before this one failed."""
         begun = time.perf_counter()
         self.wait()
-        host = {
-            file: self._copied(file, tensors) for file, tensors in snapshot.tensors.items()
-        }
+        host = {file: self._copied(file, tensors) for file, tensors in snapshot.tensors.items()}
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        copied = Snapshot(
-            snapshot.step, host, snapshot.plain, snapshot.made_of, snapshot.score
-        )
+        copied = Snapshot(snapshot.step, host, snapshot.plain, snapshot.made_of, snapshot.score)
         self._thread = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
         self._thread.start()
         if not self.background:
@@ -93,9 +89,7 @@ class Saver:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _copied(
-        self, file: str, tensors: Mapping[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
+    def _copied(self, file: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """A copy in host memory; that of the save before, which is written by now, is used again."""
         kept = self._host.get(file, {})
         found = {}
@@ -143,7 +137,9 @@ class Saver:
         for rank in range(self.ranks):
             note = part / f"done-{rank:05d}"
             self._await(note, rank, snapshot.step)
-            files |= {name: (size, seen) for name, (size, seen) in json.loads(note.read_bytes()).items()}
+            files |= {
+                name: (size, seen) for name, (size, seen) in json.loads(note.read_bytes()).items()
+            }
             note.unlink()
         manifest = Manifest(
             VERSION, snapshot.step, self.ranks, files, snapshot.made_of, snapshot.score

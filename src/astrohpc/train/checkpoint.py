@@ -106,7 +106,8 @@ def verify(folder: Path, manifest: Manifest, names: Sequence[str]) -> list[str]:
 
 def read(folder: Path, manifest: Manifest, wanted: Callable[[str], bool]) -> Content:
     """The files whose names are wanted, brought to today's version."""
-    tensors, plain = {}, {}
+    tensors: dict[str, Mapping[str, torch.Tensor]] = {}
+    plain: dict[str, Any] = {}
     for name in filter(wanted, manifest.files):
         if name.endswith(TENSORS):
             tensors[name.removesuffix(TENSORS)] = read_tensors(folder / name)

@@ -54,7 +54,10 @@ class Reader:
         for _ in range(self.ahead + 1):  # one is being used, one is being filled
             self._free.put(_Room({}))
         self._thread = threading.Thread(
-            target=self._read, args=(number, self._over, self._free, self._full), name="reader", daemon=True
+            target=self._read,
+            args=(number, self._over, self._free, self._full),
+            name="reader",
+            daemon=True,
         )
         self._thread.start()
 
@@ -77,9 +80,11 @@ class Reader:
         """Samples of a batch where the model is; from pinned memory the copy goes on beside."""
         if self.device.type == "cpu":
             return {name: tensor[part] for name, tensor in batch.items()}
-        found = {name: tensor[part].to(self.device, non_blocking=True) for name, tensor in batch.items()}
+        found = {
+            name: tensor[part].to(self.device, non_blocking=True) for name, tensor in batch.items()
+        }
         if self._held is not None:
-            self._held.copied = torch.cuda.Event()
+            self._held.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._held.copied.record()
         return found
 
@@ -122,4 +127,3 @@ def _unless(over: threading.Event, free: "queue.Queue[_Room]") -> _Room | None:
         except queue.Empty:
             continue
     return None
-

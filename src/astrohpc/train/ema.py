@@ -32,18 +32,18 @@ class RunningMean:
 
     def update(self) -> None:
         """Take in the weights as they are now."""
-        torch._foreach_lerp_(self._means, self._weights, 1.0 - self.decay_now())  # noqa: SLF001
+        torch._foreach_lerp_(self._means, self._weights, 1.0 - self.decay_now())
         self.steps += 1
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Put the mean where the weights are, for as long as the context lasts."""
         kept = [weight.clone() for weight in self._weights]
-        torch._foreach_copy_(self._weights, self._means)  # noqa: SLF001
+        torch._foreach_copy_(self._weights, self._means)
         try:
             yield
         finally:
-            torch._foreach_copy_(self._weights, kept)  # noqa: SLF001
+            torch._foreach_copy_(self._weights, kept)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The mean by the names of the weights."""
@@ -51,5 +51,5 @@ class RunningMean:
 
     def take_over(self, steps: int) -> None:
         """Let the weights as they are now be the mean of so many steps."""
-        torch._foreach_copy_(self._means, self._weights)  # noqa: SLF001
+        torch._foreach_copy_(self._means, self._weights)
         self.steps = steps

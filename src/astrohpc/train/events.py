@@ -37,7 +37,9 @@ class EventFile:
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
         """Numbers of one step."""
-        self._write(step, now, [{"tag": tag, "simple_value": value} for tag, value in values.items()])
+        self._write(
+            step, now, [{"tag": tag, "simple_value": value} for tag, value in values.items()]
+        )
 
     def image(self, step: int, now: float, tag: str, pixels: NDArray[np.uint8]) -> None:
         """A picture, [row, column, 3]."""
@@ -70,7 +72,9 @@ class EventFile:
 
         tensor = self._tensor.TensorProto(dtype="DT_STRING", string_val=[words.encode()])
         about = metadata.create_summary_metadata(display_name="", description="")
-        self._write(step, now, [{"tag": f"{tag}/text_summary", "tensor": tensor, "metadata": about}])
+        self._write(
+            step, now, [{"tag": f"{tag}/text_summary", "tensor": tensor, "metadata": about}]
+        )
 
     def close(self) -> None:
         """Nothing more comes."""

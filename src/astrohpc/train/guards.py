@@ -51,7 +51,8 @@ class Guards:
     def is_bad(self, norm: torch.Tensor) -> torch.Tensor:
         """1 where a gradient of this norm must not be applied, else 0; stays on the device."""
         # Not `norm > limit`: a NaN is not above anything.
-        return (~(norm <= min(self.limit(), torch.finfo(norm.dtype).max))).float()
+        most = min(self.limit(), torch.finfo(norm.dtype).max)
+        return (~(norm <= most)).float()
 
     def judge(self, step: int, loss: float, norm: float, *, scaling: bool = False) -> Verdict:
         """What follows from a finished step.
@@ -79,7 +80,13 @@ class Guards:
         found: list[tuple[str, Answer, str]] = []
         checks = (
             ("loss", loss, self.losses, self.settings.spike_factor, self.settings.spike),
-            ("gradient norm", norm, self.norms, self.settings.gradient_factor, self.settings.gradient),
+            (
+                "gradient norm",
+                norm,
+                self.norms,
+                self.settings.gradient_factor,
+                self.settings.gradient,
+            ),
         )
         for name, value, window, factor, answer in checks:
             if len(window) < _LEAST:
@@ -87,7 +94,11 @@ class Guards:
             usual = statistics.median(window)
             if usual > 0 and value > factor * usual:
                 found.append(
-                    (name, answer, f"{name} {value:.4g} is {value / usual:.3g} times its usual {usual:.4g}")
+                    (
+                        name,
+                        answer,
+                        f"{name} {value:.4g} is {value / usual:.3g} times its usual {usual:.4g}",
+                    )
                 )
         return found
 
@@ -99,7 +110,8 @@ class Guards:
         given.append(step)
         if len(given) > self.settings.most:
             return Verdict(
-                "stop", f"{reason}, and it is the {len(given)}th time within {self.settings.window} steps"
+                "stop",
+                f"{reason}, and it is the {len(given)}th time within {self.settings.window} steps",
             )
         return Verdict(answer, reason)
 

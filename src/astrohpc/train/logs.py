@@ -1,5 +1,6 @@
 """What people watch: curves in TensorBoard, and a line of progress. Rank 0 alone writes."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -28,33 +29,55 @@ class Log:
         steps: int,
         from_step: int,
     ) -> None:
-        self._clock, self._on = clock, rank == 0
-        self._events = EventFile(folder, from_step) if self._on else None
-        self._line = _Line(clock, say, steps, from_step) if self._on else None
+        self._clock, self._say = clock, say
+        self._events: EventFile | None = None
+        if rank == 0:
+            try:
+                self._events = EventFile(folder, from_step)
+            except OSError as error:
+                self._give_up(error)
+        self._line = _Line(clock, say, steps, from_step) if rank == 0 else None
 
     def texts(self, step: int, texts: Mapping[str, Any]) -> None:
         """What made this run: configuration, provenance."""
         for tag, value in texts.items():
             words = value if isinstance(value, str) else json.dumps(value, indent=1, default=str)
-            if self._events is not None:
-                self._events.text(step, self._clock.now(), tag, f"```\n{words}\n```")
+            self._write(
+                lambda events, now, t=tag, w=words: events.text(step, now, t, f"```\n{w}\n```")
+            )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers after ``step`` steps."""
-        if self._events is not None:
-            self._events.scalars(step, self._clock.now(), values)
+        self._write(lambda events, now: events.scalars(step, now, values))
 
     def images(self, step: int, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Pictures, [row, column, 3]."""
         for tag, pixels in pictures.items():
-            if self._events is not None:
-                self._events.image(step, self._clock.now(), tag, pixels)
+            self._write(lambda events, now, t=tag, p=pixels: events.image(step, now, t, p))
 
     def histograms(self, step: int, values: Mapping[str, NDArray[Any]]) -> None:
         """How values are distributed."""
         for tag, one in values.items():
-            if self._events is not None:
-                self._events.histogram(step, self._clock.now(), tag, one)
+            self._write(lambda events, now, t=tag, v=one: events.histogram(step, now, t, v))
+
+    def _write(self, act: Callable[[EventFile, float], None]) -> None:
+        """Curves are worth having, and never worth a training."""
+        if self._events is None:
+            return
+        try:
+            act(self._events, self._clock.now())
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._say(f"TensorBoard's file cannot be written ({error.strerror}); training goes on")
+        self._close_events()
+
+    def _close_events(self) -> None:
+        if self._events is not None:
+            with contextlib.suppress(OSError):  # what was not written before is not now
+                self._events.close()
+            self._events = None
 
     def progress(self, step: int, words: str) -> None:
         """How far it is."""
@@ -63,8 +86,8 @@ class Log:
 
     def close(self) -> None:
         """Nothing more comes."""
-        if self._events is not None and self._line is not None:
-            self._events.close()
+        self._close_events()
+        if self._line is not None:
             self._line.close()
 
 

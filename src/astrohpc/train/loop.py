@@ -9,7 +9,6 @@ judged ``LAG`` steps later, so that a host never waits for its device.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +39,7 @@ from astrohpc.train.sources import Source
 from astrohpc.train.step import Stepper
 from astrohpc.train.straggler import compare
 from astrohpc.train.task import Task
+from astrohpc.train.trace import Tracer
 from astrohpc.train.validate import validate
 from astrohpc.train.watchdog import Watchdog
 from astrohpc.version import VERSION
@@ -78,7 +78,7 @@ class Trainer:
             settings.checkpoint.background,
         )
         self.position = Position()
-        self._saved_at, self._rehearsed = -1, False
+        self._saved_at, self._taken = -1, 0  # steps of this process
         self.stepper = self._prepared(meter or meter_for(engine.device, settings.memory_mib))
         self._belongs = moment.made_of(settings, self.stepper, source.digest)
         # What torch's own threads and ours hang in is the same question, so one watchdog for all.
@@ -135,7 +135,13 @@ class Trainer:
             engine=engine,
             model=wrapped,
             reader=Reader(
-                self.source, plan, engine.rank, engine.size, engine.device, settings.data.prefetch, self.task.ahead
+                self.source,
+                plan,
+                engine.rank,
+                engine.size,
+                engine.device,
+                settings.data.prefetch,
+                self.task.ahead,
             ),
             precision=precision,
             scale=precision.scale(),
@@ -153,13 +159,13 @@ class Trainer:
             sweep_up(self.saver.checkpoints)
         self.engine.barrier()
         if self._load():
-            self.say(f"going on from step {self.position.step}")
+            self.say(f"going on from step {self.position.step} of {self.settings.steps}")
         elif self.stepper.mean is not None:
             self.stepper.mean.take_over(0)
         self.stepper.reader.start(self.position.batch)
 
-    def _load(self) -> bool:
-        found = moment.newest_good(self.stepper, self.saver.checkpoints, self.say)
+    def _load(self, until: int | None = None) -> bool:
+        found = moment.newest_good(self.stepper, self.saver.checkpoints, self.say, until)
         if found is None:
             return False
         moment.put_back(self.stepper, self.position, *found, self._belongs, self.settings)
@@ -177,12 +183,14 @@ class Trainer:
         )
         if self.position.step == 0:
             log.texts(0, {"settings": asdict(self.settings), **self.texts})
-        self.rates = Rates(self.settings, self.engine, self.stepper, self.position.step, self.position.samples)
+        self.rates = Rates(
+            self.settings, self.engine, self.stepper, self.position.step, self.position.samples
+        )
         return log
 
     # ------------------------------------------------------------------------- steps
     def _steps(self) -> Ending:
-        profiler: Any = None
+        tracer = Tracer(self.settings.log.profile, self.folder, self.engine.rank, self.say)
         while self.position.step < self.settings.steps:
             step = self.position.step
             batch = self.stepper.reader.take(self.position.batch)
@@ -193,21 +201,29 @@ class Trainer:
                 return "stopped"
             if count is None:  # an earlier step sent us back
                 continue
-            if not self._rehearsed:
+            if not self._taken:
                 self._rehearse(batch)
-            profiler = self._profile(profiler, step)
+            tracer.before(step + 1)
             pulse = self.stepper.step(step, batch, count)
             self.rates.step_taken(self.stepper.own_s)
             self.position.waiting.append(
                 Waiting(
-                    step, pulse.loss, pulse.parts, pulse.norm, count, counts, pulse.scale,
+                    step,
+                    pulse.loss,
+                    pulse.parts,
+                    pulse.norm,
+                    count,
+                    counts,
+                    pulse.scale,
                     self.stepper.learning_rate,
                 )
             )
             self.position.step += 1
+            self._taken += 1
             self.position.samples += size
             self.watchdog.beat(f"step {self.position.step}")
             self._after(self.position.step, batch)
+        tracer.before(self.settings.steps + 1)
         while self.position.waiting:
             if self._meet(None)[0] is None:
                 return self._steps()  # sent back by one of the last steps
@@ -258,24 +274,33 @@ class Trainer:
                 f"loss of {name}": value / max(count, 1.0)
                 for name, value, count in zip(self.task.parts, part_sums, old.counts, strict=True)
             }
-            self._show(done, loss, {"gradient norm": norm, "learning rate": old.learning_rate, **parts})
+            self._show(
+                done, loss, {"gradient norm": norm, "learning rate": old.learning_rate, **parts}
+            )
         if verdict.answer == "go":
             return True
         sentence = f"step {done}: {verdict.reason}"
         self.log.scalars(done, {"guards": 1.0})
         if verdict.answer == "stop":
-            raise BlownUp(f"{sentence}; the last good checkpoint is kept. Take a lower learning rate.")
+            raise BlownUp(
+                f"{sentence}; the last good checkpoint is kept. Take a lower learning rate."
+            )
         if verdict.answer == "back":
-            return self._go_back(sentence)
-        self.say(f"{sentence}: {'left out' if verdict.answer == 'skip' else 'applied all the same'}")
+            return self._go_back(sentence, old.step)
+        self.say(
+            f"{sentence}: {'left out' if verdict.answer == 'skip' else 'applied all the same'}"
+        )
         return True
 
-    def _go_back(self, sentence: str) -> bool:
-        """To the last checkpoint, leaving out the batches that led here."""
+    def _go_back(self, sentence: str, step: int) -> bool:
+        """To the last checkpoint before a step was taken, leaving out the batches that led here.
+
+        One that was saved between that step and its verdict would bring the verdict back, for ever.
+        """
         self.saver.wait()
         self.engine.barrier()
         next_batch = self.position.batch
-        if not self._load():
+        if not self._load(until=step):
             raise BlownUp(f"{sentence}; there is no checkpoint to go back to.")
         self.position.shift = next_batch - self.position.step
         self.say(f"{sentence}: back to step {self.position.step}, with other batches")
@@ -285,7 +310,6 @@ class Trainer:
         return False
 
     def _rehearse(self, batch: Any) -> None:
-        self._rehearsed = True
         if self.engine.device.type == "cuda" or self.stepper.meter is not None:
             self.rates.operations = self.stepper.rehearse(batch, self.settings.precision)
 
@@ -296,7 +320,7 @@ class Trainer:
         score = None
         if _due(done, settings.log.ranks_every):
             self._compare(done)
-        if done == _FIRST_STEPS or _due(done, settings.log.ranks_every):
+        if self._taken == _FIRST_STEPS or _due(done, settings.log.ranks_every):
             share = self.stepper.measure()
             if share:
                 self.log.scalars(done, {"memory": share})
@@ -308,7 +332,11 @@ class Trainer:
             self.log.images(done, self.task.images(self.engine.model, batch))
         if _due(done, settings.log.histograms_every) and self.engine.rank == 0:
             self.log.histograms(
-                done, {n: p.detach().float().cpu().numpy() for n, p in self.engine.model.named_parameters()}
+                done,
+                {
+                    n: p.detach().float().cpu().numpy()
+                    for n, p in self.engine.model.named_parameters()
+                },
             )
         if _due(done, settings.checkpoint.every_steps) or last:
             self._save(score)
@@ -321,21 +349,26 @@ class Trainer:
         )
         self._saved_at = self.position.step
         self.log.scalars(
-            self.position.step, {"checkpoint/waited s": self.saver.stall_s, "checkpoint/wrote s": self.saver.write_s}
+            self.position.step,
+            {"checkpoint/waited s": self.saver.stall_s, "checkpoint/wrote s": self.saver.write_s},
         )
         self.watchdog.beat(f"the checkpoint of step {self.position.step}")
 
     def _validate(self, done: int) -> float:
         loss, parts = validate(self.stepper, self.source, self.settings.batch)
         self.watchdog.beat(f"the validation after step {done}")
-        self.log.scalars(done, {"validation/loss": loss, **{f"validation/{n}": v for n, v in parts.items()}})
+        self.log.scalars(
+            done, {"validation/loss": loss, **{f"validation/{n}": v for n, v in parts.items()}}
+        )
         if math.isfinite(loss) and (self.position.best is None or loss < self.position.best):
             self.position.best = loss
         return loss
 
     def _compare(self, done: int) -> None:
         times = compare(self.engine.gather(self.rates.own.take()))
-        self.log.scalars(done, {"ranks/median s": times.median_s, "ranks/slowest s": times.slowest_s})
+        self.log.scalars(
+            done, {"ranks/median s": times.median_s, "ranks/slowest s": times.slowest_s}
+        )
         if times.sentence and self.engine.size > 1:
             self.say(f"step {done}: {times.sentence}")
 
@@ -343,24 +376,10 @@ class Trainer:
         measured = self.rates.since(done, self.position.samples)
         self.log.scalars(done, {"loss": loss, **values, **measured})
         self.log.progress(
-            done, f"loss {loss:.4g}, {measured['samples per s']:.4g} samples/s, "
-            f"{measured['data wait']:.0%} of it waiting for data"
+            done,
+            f"loss {loss:.4g}, {measured['samples per s']:.4g} samples/s, "
+            f"{measured['data wait']:.0%} of it waiting for data",
         )
-
-    def _profile(self, profiler: Any, step: int) -> Any:
-        """A trace of the steps that were asked for, for a browser to open."""
-        if not self.settings.log.profile or self.engine.rank:
-            return None
-        first, last = self.settings.log.profile
-        if profiler is None and step + 1 == first:
-            profiler = torch.profiler.profile()
-            profiler.start()
-        elif profiler is not None and step + 1 > last:
-            profiler.stop()
-            profiler.export_chrome_trace(str(self.folder / f"trace-{first}-{last}.json"))
-            self.say(f"the trace of steps {first} to {last} is in {self.folder}")
-            profiler = None
-        return profiler
 
     def _say_from_here(self, say: Callable[[str], None]) -> Callable[[str], None]:
         rank = self.engine.rank

@@ -93,7 +93,9 @@ def collect(
     if sharded:
         for name, values in whole.items():
             part = f"{name}-{engine.rank:05d}"
-            tensors[part], plain[part] = shards.parts_of(values, dict(engine.model.named_parameters()))
+            tensors[part], plain[part] = shards.parts_of(
+                values, dict(engine.model.named_parameters())
+            )
     elif engine.rank == 0:
         tensors |= whole
     if engine.rank == 0:
@@ -109,6 +111,7 @@ def collect(
             "mean_steps": stepper.mean.steps if stepper.mean is not None else 0,
             "micro_batch": stepper.micro.most,
             "sharded": sharded,
+            "threads": torch.get_num_threads(),
             "settings": asdict(settings),
         }
     return Snapshot(position.step, tensors, plain, belongs, score)
@@ -125,14 +128,17 @@ def _sum_up(stepper: Stepper, position: Position) -> None:
 
 
 def newest_good(
-    stepper: Stepper, checkpoints: Path, tell: Callable[[str], None]
+    stepper: Stepper, checkpoints: Path, tell: Callable[[str], None], until: int | None = None
 ) -> tuple[Path, Manifest] | None:
     """The newest checkpoint that is whole; None where there is none, ConfigError where none is good.
+
+    ``until`` is the last step whose checkpoint will do.
 
     Ranks share the reading, and all come to the same verdict.
     """
     engine = stepper.engine
     steps = engine.broadcast(steps_there(checkpoints) if engine.rank == 0 else [])
+    steps = [step for step in steps if until is None or step <= until]
     for step in steps:
         folder = folder_of(checkpoints, step)
         manifest, found = None, []
@@ -141,10 +147,12 @@ def newest_good(
             found = verify(folder, manifest, sorted(manifest.files)[engine.rank :: engine.size])
         except Unreadable as error:
             found = [str(error)]
-        wrong = sorted({words for words in sum(engine.gather(found), [])})
+        wrong = sorted({words for one in engine.gather(found) for words in one})
         if not wrong and manifest is not None:
             return folder, manifest
-        tell(f"the checkpoint of step {step} is damaged ({'; '.join(wrong[:3])}); looking for the one before")
+        tell(
+            f"the checkpoint of step {step} is damaged ({'; '.join(wrong[:3])}); looking for the one before"
+        )
     if steps:
         raise ConfigError(
             f"{checkpoints}: none of its {len(steps)} checkpoints is whole; put back a copy of one, or begin "
@@ -165,7 +173,9 @@ def put_back(
     engine = stepper.engine
     refuse_other(folder, manifest.made_of, belongs)
     own = f"rank-{engine.rank:05d}"
-    content = read(folder, manifest, lambda name: not name.startswith("rank-") or name.startswith(own))
+    content = read(
+        folder, manifest, lambda name: not name.startswith("rank-") or name.startswith(own)
+    )
     loop = content.plain["loop"]
     if loop.get("sharded"):
         content = shards.joined(content, manifest.ranks)
@@ -182,6 +192,11 @@ def put_back(
     if stepper.scale is not None:
         stepper.scale = LossScale(**loop["scale"])
     stepper.micro.most = min(stepper.micro.most, loop["micro_batch"])
+    if engine.device.type == "cpu" and loop["threads"] != torch.get_num_threads():
+        stepper.tell(
+            f"OMP_NUM_THREADS was {loop['threads']} and is {torch.get_num_threads()}: sums are in another "
+            "order now, and weights will differ in their last bits from those of an uninterrupted run"
+        )
 
 
 def position_key(step: int) -> int:
@@ -211,12 +226,12 @@ def refuse_other(folder: Path, saved: Mapping[str, Any], ours: Mapping[str, Any]
         )
     if saved["data"] != ours["data"]:
         raise ConfigError(
-            f"{folder}: it was trained on other data (digest {saved['data'][:12]}, here {ours['data'][:12]}); "
-            "take those data, or another name."
+            f"{folder}: it was trained on other data (digest {saved['data'][:12]}, here "
+            f"{ours['data'][:12]}); take those data, or another name."
         )
     for name, value in ours["mathematics"].items():
         if saved["mathematics"].get(name) != value:
             raise ConfigError(
-                f"train.{name}: it was {saved['mathematics'].get(name)} in {folder} and is {value} now, which "
-                "would not be the same training; write what it was, or take another name."
+                f"train.{name}: it was {saved['mathematics'].get(name)} in {folder} and is {value} now, "
+                "which would not be the same training; write what it was, or take another name."
             )

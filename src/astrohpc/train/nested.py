@@ -1,4 +1,4 @@
-"""Nested values with tensors in them, as an optimiser has them: apart into tensors and plain JSON, and back."""
+"""Nested values with tensors in them, as an optimiser has them: apart into tensors and JSON, and back."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -26,7 +26,9 @@ def take_apart(value: Any, tensors: MutableMapping[str, torch.Tensor], name: str
         return {_TUPLE: listed} if isinstance(value, tuple) else listed
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{name}: {type(value).__name__} cannot be saved; keep numbers, text and tensors.")
+    raise TypeError(
+        f"{name}: {type(value).__name__} cannot be saved; keep numbers, text and tensors."
+    )
 
 
 def put_together(plain: Any, tensors: Mapping[str, torch.Tensor]) -> Any:

@@ -14,7 +14,9 @@ from astrohpc.train.settings import OptimizerSettings, TrainSettings
 FUSED_ON = ("cpu", "cuda")
 
 
-def make_optimizer(model: nn.Module, settings: OptimizerSettings, device: torch.device) -> Optimizer:
+def make_optimizer(
+    model: nn.Module, settings: OptimizerSettings, device: torch.device
+) -> Optimizer:
     """Matrices are decayed; biases, norms and other vectors are not."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
@@ -58,6 +60,4 @@ def prepare_blocks(model: nn.Module, settings: TrainSettings) -> None:
         if settings.compile:
             block.compile()
         if every and number % every == 0:
-            block.forward = functools.partial(  # type: ignore[method-assign]
-                checkpoint, block.forward, use_reentrant=False
-            )
+            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)

@@ -39,8 +39,8 @@ class BatchPlan:
     def __post_init__(self) -> None:
         if self.by_tokens and self.lengths is not None and int(self.lengths.max()) > self.tokens:
             raise ConfigError(
-                f"data.tokens: the longest sample has {int(self.lengths.max())} tokens, and a step {self.tokens}; "
-                "write more."
+                f"data.tokens: the longest sample has {int(self.lengths.max())} tokens, and a step "
+                f"{self.tokens}; write more."
             )
         if not self.by_tokens and self.count < self.batch:
             raise ConfigError(
@@ -80,10 +80,12 @@ class BatchPlan:
             return samples[rank::ranks]
         if len(samples) < ranks:
             raise ConfigError(
-                f"data.tokens: batch {number} has {len(samples)} samples for {ranks} ranks; write more tokens."
+                f"data.tokens: batch {number} has {len(samples)} samples for {ranks} ranks; write more "
+                "tokens."
             )
         # The longest first, each to who has least; one each at first, so that nobody has none.
-        work, mine = np.zeros(ranks, np.int64), []
+        work = np.zeros(ranks, np.int64)
+        mine: list[int] = []
         for i, sample in enumerate(samples[np.argsort(-self.lengths[samples], kind="stable")]):
             to = i if i < ranks else int(work.argmin())
             work[to] += self.lengths[sample]
@@ -98,7 +100,8 @@ class BatchPlan:
             whole = self.count // self.batch * self.batch
             return np.split(order[:whole], self.count // self.batch)
         ends = np.cumsum(self.lengths[order])
-        found, start = [], 0
+        found: list[Indices] = []
+        start = 0
         while start < self.count:
             used = ends[start - 1] if start else 0
             end = int(np.searchsorted(ends, used + self.tokens, side="right"))

@@ -64,7 +64,7 @@ class LossScale:
         """Divide gradients by the factor, in place; overflow stays what it is, inf or NaN."""
         whole = list(gradients)
         if whole:
-            torch._foreach_mul_(whole, 1.0 / self.value)  # noqa: SLF001 - the public name of many at once
+            torch._foreach_mul_(whole, 1.0 / self.value)
 
     def learn(self, *, overflowed: bool) -> None:
         """Adapt the factor to what has come of it."""

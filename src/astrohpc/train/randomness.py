@@ -18,13 +18,13 @@ def seed_all(seed: int, step: int, rank: int) -> None:
     """Begin all random states anew, other ones for each rank, and the same whenever asked for."""
     words = np.random.SeedSequence([seed, step, rank]).generate_state(3, np.uint64)
     random.seed(int(words[0]))
-    np.random.seed(int(words[1]) % 2**32)  # noqa: NPY002 - libraries draw from it
+    np.random.seed(int(words[1]) % 2**32)
     torch.manual_seed(int(words[2]) % 2**63)
 
 
 def states(device: torch.device) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """All random states of this process: tensors, and what JSON can say."""
-    kind, words, *rest = np.random.get_state()  # noqa: NPY002
+    kind, words, *rest = np.random.get_state()
     version, numbers, gauss = random.getstate()
     tensors = {
         "torch": torch.get_rng_state(),
@@ -42,7 +42,7 @@ def restore(
     """Put saved states back."""
     torch.set_rng_state(tensors["torch"])
     kind, *rest = plain["numpy"]
-    np.random.set_state((kind, tensors["numpy"].numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    np.random.set_state((kind, tensors["numpy"].numpy().astype(np.uint32), *rest))
     version, gauss = plain["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss))
     if device.type == "cuda" and "cuda" in tensors:

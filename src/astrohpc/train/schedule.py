@@ -9,7 +9,8 @@ def share(settings: TrainSettings, step: int) -> float:
     """The share of the peak learning rate at ``step``, which counts from 0.
 
     Warm-up rises in equal parts and reaches 1 at step ``warmup_steps``; from there the rate falls, and
-    the last step has ``final_share`` (``inverse_sqrt`` has no last value, and ``constant`` does not fall).
+    the last of several steps has ``final_share`` (``inverse_sqrt`` has no last value, and ``constant``
+    does not fall).
     """
     one = settings.schedule
     if step < one.warmup_steps:
@@ -20,7 +21,7 @@ def share(settings: TrainSettings, step: int) -> float:
     if one.kind == "inverse_sqrt":
         start = one.warmup_steps + 1
         return math.sqrt(start / (start + after))
-    done = min(1.0, after / whole) if whole else 1.0
+    done = min(1.0, after / whole) if whole > 0 else 0.0
     fall = 1.0 - done if one.kind == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
     return one.final_share + (1.0 - one.final_share) * fall
 

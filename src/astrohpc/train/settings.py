@@ -28,7 +28,9 @@ class OptimizerSettings:
         _share(self, "momentum")
         _not_negative(self, "weight_decay")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas: {self.betas} are not two shares; write for example [0.9, 0.95].")
+            raise ConfigError(
+                f"betas: {self.betas} are not two shares; write for example [0.9, 0.95]."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,9 @@ class DataSettings:
     source: str = ""
     variables: tuple[str, ...] = ()  # of a store; none: all of them that have values in every cell
     inputs: tuple[str, ...] = ()  # of a planet; none: all numbers that differ between members
-    tokens: int = 0  # of a step, over all ranks, where samples are of different length; 0: by ``batch``
+    tokens: int = (
+        0  # of a step, over all ranks, where samples are of different length; 0: by ``batch``
+    )
     shards_at_once: int = 8  # samples are shuffled within so many shards at a time; 0: within all
     prefetch: int = 2  # batches that wait, ready
     threads: int = 0  # of each rank for decoding; 0 is one on every core it may use
@@ -143,7 +147,9 @@ class TrainSettings:
     micro_batch: int = 0  # samples that a rank computes at once; 0: found out, all that fit
     memory_share: float = 0.85  # of a GPU, or of ``memory_mib``, that may be used
     memory_mib: int = 0  # of a rank without GPU; 0: it is not looked at
-    recompute: Literal["none", "every_second", "all"] = "none"  # blocks whose activations are not kept
+    recompute: Literal["none", "every_second", "all"] = (
+        "none"  # blocks whose activations are not kept
+    )
     compile: bool = False  # each block by torch.compile
     deterministic: bool = True
     validate_every: int = 0  # steps; 0: never
@@ -155,7 +161,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is less than one; write 1 or more.")
+                raise ConfigError(
+                    f"{name}: {getattr(self, name)} is less than one; write 1 or more."
+                )
         _not_negative(self, "seed", "clip_norm", "micro_batch", "memory_mib", "validate_every")
         _not_negative(self, "agree_every", "hang_s")
         _share(self, "ema")

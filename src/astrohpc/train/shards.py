@@ -33,7 +33,7 @@ def parts_of(
     tensors, places = {}, {}
     for name, value in values.items():
         like: Any = value if hasattr(value, "to_local") else weights.get(name)
-        own = value.to_local() if hasattr(value, "to_local") else value  # type: ignore[operator]
+        own = value.to_local() if hasattr(value, "to_local") else value
         tensors[name] = own
         if not hasattr(like, "to_local") or own.ndim != like.ndim:
             continue  # the same on all ranks: a number of steps, a buffer

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,13 +34,33 @@ _PIECES, _PIECE = 64, 2**16  # of a large file, that its digest is made of
 class Source(Protocol):
     """Samples by number, from 0; those that are held out stand behind those to train on."""
 
-    count: int  # to train on
-    held_out: int
-    inputs: tuple[str, ...]
-    channels: Mapping[str, slice]  # by variable
-    area: NDArray[np.float64]  # share of each cell of a map, of mean one
-    shards: Indices | None
-    lengths: Indices | None
+    @property
+    def count(self) -> int:
+        """How many there are to train on."""
+
+    @property
+    def held_out(self) -> int:
+        """How many are never trained on."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+
+    @property
+    def channels(self) -> Mapping[str, slice]:
+        """By variable."""
+
+    @property
+    def area(self) -> NDArray[np.float64]:
+        """The share of each cell of a map, of mean one."""
+
+    @property
+    def shards(self) -> Indices | None:
+        """In which file each sample lies, where that matters."""
+
+    @property
+    def lengths(self) -> Indices | None:
+        """How long each sample is, where they differ."""
 
     @property
     def digest(self) -> str:
@@ -65,6 +85,10 @@ def open_source(settings: DataSettings, seed: int, base: Path) -> Source:
         )
     path = (base / Path(settings.source).expanduser()).absolute()
     if (path / META).is_file():
+        if settings.tokens:
+            raise ConfigError(
+                f"data.tokens: {path} is a store, in which all samples are of one length; use batch."
+            )
         return StoreSource(path, settings, seed)
     if (path / "params.npy").is_file() and (path / "fields.npy").is_file():
         return ArraySource(path, settings)
@@ -84,7 +108,7 @@ def _parted(members: int, share: float, seed: int) -> tuple[Indices, Indices]:
 class StoreSource:
     """All (member, time) of a store; members are held out as a whole."""
 
-    lengths = None
+    lengths: Indices | None = None
 
     def __init__(self, path: Path, settings: DataSettings, seed: int) -> None:
         self.store = Store.open(path, threads=settings.threads)
@@ -101,7 +125,10 @@ class StoreSource:
         train, out = _parted(self.store.members, settings.held_out, seed)
         times = np.arange(self.store.times)
         self._samples = np.concatenate(
-            [np.stack(np.meshgrid(part, times, indexing="ij"), -1).reshape(-1, 2) for part in (train, out)]
+            [
+                np.stack(np.meshgrid(part, times, indexing="ij"), -1).reshape(-1, 2)
+                for part in (train, out)
+            ]
         )
         self._train = train
         self.count, self.held_out = len(train) * len(times), len(out) * len(times)
@@ -156,7 +183,8 @@ class StoreSource:
             for name in wanted:
                 if name not in arrays:
                     raise ConfigError(
-                        f"data.variables: {self.store.path} has no {name!r}{suggest(name, [m.name for m in maps])}"
+                        f"data.variables: {self.store.path} has no {name!r}"
+                        f"{suggest(name, [m.name for m in maps])}"
                     )
             maps = [arrays[name] for name in wanted]
         if not maps:
@@ -209,21 +237,29 @@ class ArraySource:
 
     def __init__(self, path: Path, settings: DataSettings) -> None:
         self.path = path
-        self._params, self._fields = (_mapped(path / f"{name}.npy") for name in ("params", "fields"))
-        if self._params.ndim != 2 or self._fields.ndim < 2 or len(self._params) != len(self._fields):
+        self._params, self._fields = (
+            _mapped(path / f"{name}.npy") for name in ("params", "fields")
+        )
+        if (
+            self._params.ndim != 2
+            or self._fields.ndim < 2
+            or len(self._params) != len(self._fields)
+        ):
             raise ConfigError(
                 f"data.source: {path} has params of shape {self._params.shape} and fields of "
                 f"{self._fields.shape}; save [N, P] and [N, C, …] of the same N."
             )
         whole = len(self._params)
-        self.held_out = min(whole - 1, max(1, round(settings.held_out * whole))) if settings.held_out else 0
+        self.held_out = (
+            min(whole - 1, max(1, round(settings.held_out * whole))) if settings.held_out else 0
+        )
         self.count = whole - self.held_out
-        self.shards = None
+        self.shards: Indices | None = None
         lengths = path / "lengths.npy"
         self.lengths: Indices | None = None
         if lengths.is_file():
             self.lengths = np.asarray(_mapped(lengths), np.int64)
-            fits = self.lengths.shape == (whole,) and 0 < self.lengths.min()
+            fits = self.lengths.shape == (whole,) and self.lengths.min() > 0
             if not fits or self.lengths.max() > self._fields.shape[-1]:
                 raise ConfigError(
                     f"data.source: {lengths} must have a length for each of {whole} samples, from 1 to "
@@ -291,9 +327,9 @@ class ArraySource:
         return tuple(said["inputs"]), list(said["channels"])
 
 
-def _mapped(path: Path) -> NDArray[np.float64]:
+def _mapped(path: Path) -> NDArray[Any]:
     try:
-        found: NDArray[np.float64] = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"data.source: {path} cannot be read ({error}); save it again with numpy.save."

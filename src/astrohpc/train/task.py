@@ -64,7 +64,9 @@ class GlobalMeans:
         """A network that knows means and spreads of its data."""
         model = MlpSurrogate(len(self.source.inputs), len(self._part_of), **self.settings)
         some = np.unique(
-            np.linspace(0, self.source.count - 1, min(_TO_NORMALISE, self.source.count)).astype(np.int64)
+            np.linspace(0, self.source.count - 1, min(_TO_NORMALISE, self.source.count)).astype(
+                np.int64
+            )
         )
         batch = self.ahead(self.source.read(some, self.source.room(len(some), pinned=False)))
         model.normalise(self.source.all_params(), batch["targets"].double().numpy())

@@ -57,9 +57,9 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[int,
         for tensor in tensors.values():
             whole = memoryview(_bytes(tensor)).cast("B") if tensor.numel() else memoryview(b"")
             for start in range(0, len(whole), _PIECE):
-                piece = whole[start : start + _PIECE]
-                seen.update(piece)
-                file.write(piece)
+                some = whole[start : start + _PIECE]
+                seen.update(some)
+                file.write(some)
         file.flush()
         os.fsync(file.fileno())
     return 8 + len(text) + position, seen.hexdigest()

@@ -43,4 +43,6 @@ def validate(stepper: Stepper, source: Source, size: int) -> tuple[float, dict[s
     engine.model.train()
     total = engine.sum(sums)
     by_part_mean = (total[2 : 2 + kinds] / total[2 + kinds :].clamp(min=1.0)).tolist()
-    return float(total[0] / total[1].clamp(min=1.0)), dict(zip(task.parts, by_part_mean, strict=True))
+    return float(total[0] / total[1].clamp(min=1.0)), dict(
+        zip(task.parts, by_part_mean, strict=True)
+    )
