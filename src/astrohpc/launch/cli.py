@@ -92,6 +92,12 @@ def _convert(arguments: argparse.Namespace, _clock: Clock) -> int:
     return converting.run(arguments)
 
 
+def _train(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import training  # noqa: PLC0415
+
+    return training.run(arguments)
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> int:
     show.status(_existing(arguments, clock), as_json=arguments.json, show_members=arguments.members)
     return 0
@@ -147,6 +153,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "plan": _plan,
     "convert": _convert,
     "verify": _convert,
+    "train": _train,
     "status": _status,
     "watch": _watch,
     "retry": _retry,
