@@ -1,0 +1,1 @@
+"""Training: one loop over engines that share it out to processes."""
