@@ -158,6 +158,8 @@ def _forced(override: str, own: Any) -> str:
     """
     if override.startswith("engine.settings."):  # of a program of the user's own: it knows them
         return f"++{override}"
-    key = re.match(r"(site|allocation|policy|sweep|store|train|model)\.(\w+)((?:\.\w+)*)=", override)
+    key = re.match(
+        r"(site|allocation|policy|sweep|store|train|model)\.(\w+)((?:\.\w+)*)=", override
+    )
     free = key and key[2] in _settings(key[1], own) and (key[1], key[2]) != ("policy", "rules")
     return f"++{override}" if free else override

@@ -103,7 +103,11 @@ def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
 
 
 def _check_name(name: str) -> None:
-    if not name or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name) or name[0] in ".-":
+    if (
+        not name
+        or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+        or name[0] in ".-"
+    ):
         raise ConfigError(
             f"train.name: {name!r} cannot be a folder's name; use letters, digits, '.', '_' and '-'."
         )
@@ -112,18 +116,15 @@ def _check_name(name: str) -> None:
 # ----------------------------------------------------------------------------- here
 def _here(order: Order, *, dry_run: bool) -> int:
     command = order.command(sys.executable)
-    if order.ranks > 1:
-        from astrohpc.train.engines.spawn import spawned  # noqa: PLC0415
-
-        command = spawned(command, order.ranks)
     if dry_run:
-        say(" ".join(command))
+        many = (sys.executable, "-m", "astrohpc.train.spawn", "-n", str(order.ranks), "--")
+        say(" ".join((*many, *command) if order.ranks > 1 else command))
         return 0
     order.run.write(environment())
     if order.ranks > 1:
-        import subprocess  # noqa: PLC0415
+        from astrohpc.train.spawn import spawn  # noqa: PLC0415
 
-        code = subprocess.run(command, check=False).returncode
+        code = spawn(order.ranks, command)
     else:
         from astrohpc.jobs import train  # noqa: PLC0415 - sets signal handlers
 
@@ -175,7 +176,8 @@ def _submit(order: Order, *, dry_run: bool) -> int:
         (order.run.folder / name).mkdir(exist_ok=True)
     write_script(asked.script, render(asked))
     job = client.submit(asked)
-    say(f"job {job} submitted: {count(order.ranks, 'rank')} on {count(order.allocation.nodes, 'node')}")
+    say(
+        f"job {job} submitted: {count(order.ranks, 'rank')} on {count(order.allocation.nodes, 'node')}"
+    )
     note(f"next: tail -f {order.run.folder}/logs/train_{job}.out")
     return 0
-

@@ -42,30 +42,28 @@ class Log:
         """What made this run: configuration, provenance."""
         for tag, value in texts.items():
             words = value if isinstance(value, str) else json.dumps(value, indent=1, default=str)
-            self._write(
-                lambda events, now, t=tag, w=words: events.text(step, now, t, f"```\n{w}\n```")
-            )
+            self._write("text", step, tag, f"```\n{words}\n```")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers after ``step`` steps."""
-        self._write(lambda events, now: events.scalars(step, now, values))
+        self._write("scalars", step, values)
 
     def images(self, step: int, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Pictures, [row, column, 3]."""
         for tag, pixels in pictures.items():
-            self._write(lambda events, now, t=tag, p=pixels: events.image(step, now, t, p))
+            self._write("image", step, tag, pixels)
 
     def histograms(self, step: int, values: Mapping[str, NDArray[Any]]) -> None:
         """How values are distributed."""
         for tag, one in values.items():
-            self._write(lambda events, now, t=tag, v=one: events.histogram(step, now, t, v))
+            self._write("histogram", step, tag, one)
 
-    def _write(self, act: Callable[[EventFile, float], None]) -> None:
+    def _write(self, kind: str, step: int, *what: Any) -> None:
         """Curves are worth having, and never worth a training."""
         if self._events is None:
             return
         try:
-            act(self._events, self._clock.now())
+            getattr(self._events, kind)(step, self._clock.now(), *what)
         except OSError as error:
             self._give_up(error)
 
