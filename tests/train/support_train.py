@@ -11,6 +11,7 @@ import torch
 from astrohpc.clock import SystemClock
 from astrohpc.settings import build
 from astrohpc.train.checkpoint import folder_of, read_manifest
+from astrohpc.train.engines.base import Engine
 from astrohpc.train.engines.single import Single
 from astrohpc.train.loop import Trainer
 from astrohpc.train.settings import TrainSettings
@@ -31,7 +32,7 @@ def make_arrays(folder: Path, count: int = 60, seed: int = 0) -> Path:
     return folder
 
 
-def settings_of(data: Path, **changes: Any) -> TrainSettings:
+def settings_of(source: Path, /, **changes: Any) -> TrainSettings:
     """A training of a second; nested groups are merged."""
     written: dict[str, Any] = {
         "steps": 24,
@@ -39,7 +40,7 @@ def settings_of(data: Path, **changes: Any) -> TrainSettings:
         "ema": 0.9,
         "optimizer": {"lr": 1e-2},
         "schedule": {"warmup_steps": 2},
-        "data": {"source": str(data)},
+        "data": {"source": str(source)},
         "checkpoint": {"every_steps": 6},
         "log": {"every_steps": 1},
         "hang_s": 0,
@@ -58,9 +59,15 @@ class Told(list[str]):
         return "\n".join(self)
 
 
-def trainer_in(
+def trainer_in(folder: Path, settings: TrainSettings, **more: Any) -> Trainer:
+    """A trainer of the small network on one process."""
+    return small_trainer(folder, settings, Single(CPU), **more)
+
+
+def small_trainer(
     folder: Path,
     settings: TrainSettings,
+    engine: Engine,
     *,
     say: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -68,12 +75,12 @@ def trainer_in(
     task: Callable[..., GlobalMeans] = GlobalMeans,
     **more: Any,
 ) -> Trainer:
-    """A trainer of the small network on one process."""
+    """A trainer of the small network."""
     torch.use_deterministic_algorithms(False)
     source = open_source(settings.data, settings.seed, folder)
     small = {"width": 8, "depth": 1, **(model or {})}
     return Trainer(
-        settings, task(source, small), source, Single(CPU), folder, SystemClock(), say, stop, **more
+        settings, task(source, small), source, engine, folder, SystemClock(), say, stop, **more
     )
 
 

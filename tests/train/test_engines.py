@@ -141,9 +141,7 @@ def test_bfloat16_gradients_are_summed_in_float32_by_horovod(
 
 
 @pytest.mark.parametrize(("engine", "ranks"), MANY)
-def test_the_loss_curve_is_that_of_one_process(
-    measured: Measured, engine: str, ranks: int
-) -> None:
+def test_the_loss_curve_is_that_of_one_process(measured: Measured, engine: str, ranks: int) -> None:
     alone = measured("single", 1, "training")[0]["losses"]
     for one in measured(engine, ranks, "training"):
         assert one["losses"] == pytest.approx(alone, rel=1e-5)
