@@ -12,6 +12,7 @@ a round mean something on a busy one. Medians over rounds. Data is synthetic.
 import argparse
 import contextlib
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -27,7 +28,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from astrohpc.train.engines import horovod
+from astrohpc.train.engines import horovod_start
 from astrohpc.train.engines.choose import EngineSettings, open_engine
 from astrohpc.train.engines.rendezvous import find_place, free_port
 from astrohpc.train.spawn import environments
@@ -93,7 +94,7 @@ def by_stock(model: nn.Module, x: Tensor) -> Callable[[], None]:
     """Horovod as its documentation says, with its own defaults."""
     import horovod.torch as hvd
 
-    horovod._start_gloo(find_place(), hvd, 300.0)
+    horovod_start.start_gloo(find_place(), hvd, 300.0)
     optimizer = hvd.DistributedOptimizer(sgd(model), named_parameters=model.named_parameters())
     hvd.broadcast_parameters(model.state_dict(), root_rank=0)
 
@@ -129,9 +130,19 @@ class Team:
     """The ranks of one way, stopped but while they have their turn."""
 
     def __init__(self, way: str, name: str, given: argparse.Namespace) -> None:
-        line = [sys.executable, __file__, "--worker", way, name, "--bucket-mib", str(given.bucket_mib)]
+        line = [
+            sys.executable,
+            __file__,
+            "--worker",
+            way,
+            name,
+            "--bucket-mib",
+            str(given.bucket_mib),
+        ]
         self.ranks = [
-            subprocess.Popen(line, env=one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                line, env=one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
             for one in environments(given.ranks, free_port(), os.environ, given.ranks)
         ]
         self.turn(WARM_UP)
@@ -182,7 +193,11 @@ def measure(name: str, given: argparse.Namespace) -> dict[str, dict[str, float]]
             "quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)],
             "cpu_over_ddp": statistics.median(ours[1] / ddp[1] for ddp, ours in against),
         }
-        print(f"{name:5} {way:6}", {k: v if isinstance(v, list) else round(v, 4) for k, v in found[way].items()}, flush=True)
+        print(
+            f"{name:5} {way:6}",
+            {k: v if isinstance(v, list) else round(v, 4) for k, v in found[way].items()},
+            flush=True,
+        )
     return found
 
 
@@ -199,6 +214,26 @@ def main() -> None:
     if given.worker:
         work(*given.worker, given.bucket_mib)
     found = {name: measure(name, given) for name in given.models}
+    if given.out:
+        given.out.write_text(json.dumps(provenance(given) | {"models": found}, indent=1) + "\n")
+
+
+def provenance(given: argparse.Namespace) -> dict[str, object]:
+    words = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
+    return {
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "commit": subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "load": [round(load, 1) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "horovod": importlib.metadata.version("horovod"),
+        "data": "synthetic",
+        "ranks": given.ranks,
+        "rounds": given.rounds,
+        "bucket_mib": given.bucket_mib,
+        "cycle_ms": float(os.environ.get("HOROVOD_CYCLE_TIME", horovod_start.CYCLE_MS)),
+    }
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ esac
 environment=${VIRTUAL_ENV:-$here/../.venv}
 python=$environment/bin/python
 [ -x "$python" ] || die "no environment in $environment; run hpc/bootstrap.sh first, or activate one"
-facts=$("$python" -c 'import sys, torch
-print(torch.__version__, torch.version.cuda or "none", "cp%d%d" % sys.version_info[:2])' 2>/dev/null) ||
+facts=$("$python" -c 'import importlib.util, runpy, sys
+torch = runpy.run_path(importlib.util.find_spec("torch").submodule_search_locations[0] + "/version.py")
+print(torch["__version__"], torch["cuda"] or "none", "cp%d%d" % sys.version_info[:2])' 2>/dev/null) ||
     die "torch is not in $environment; install astrohpc[train] there first"
 read -r torch cuda tag <<<"$facts"
 [ -z "$nccl" ] || [ "$cuda" != none ] ||

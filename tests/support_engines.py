@@ -135,7 +135,10 @@ class Checks:
         found = {"gradients": difference(engine.model, reference)}
         norm = float(engine.clip(0.01))
         expected = float(nn.utils.clip_grad_norm_(reference.parameters(), 0.01))
-        found |= {"norm": abs(norm / expected - 1.0), "clipped": difference(engine.model, reference)}
+        found |= {
+            "norm": abs(norm / expected - 1.0),
+            "clipped": difference(engine.model, reference),
+        }
         assert expected > 0.01
         return found
 
@@ -249,7 +252,7 @@ class Checks:
         engine = self.open()
         model = engine.prepare(net(torch.float32), adamw)
         losses = list(self.steps(engine, model, range(8)))
-        words = {word for word in engine.gather(engine.checksum())}
+        words = set(engine.gather(engine.checksum()))
         return {"losses": losses, "checksum": engine.checksum(), "words": len(words)}
 
     def check_training_again(self) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def spawn(count: int, command: Sequence[str]) -> int:
 
 
 def _first_failure(ranks: Sequence["subprocess.Popen[bytes]"]) -> int:
-    return next((rank.returncode for rank in ranks if rank.returncode), 0)
+    return next((rank.returncode for rank in ranks if rank.poll()), 0)
 
 
 def _pass_on_signals(

@@ -222,11 +222,13 @@ class Engine(ABC):
 
     def _send_together(self, values: list[Tensor]) -> None:
         flat = torch.cat([v.contiguous().view(-1).view(torch.uint8) for v in values])
-        for piece in flat.split(_MESSAGE_BYTES):
-            self._send_bytes(piece)
-        for value, part in zip(values, flat.split([_bytes(v) for v in values]), strict=True):
+        for start in range(0, len(flat), _MESSAGE_BYTES):
+            self._send_bytes(flat[start : start + _MESSAGE_BYTES])
+        end = 0
+        for value in values:
+            start, end = end, end + _bytes(value)
             # A copy, for a type wider than a byte must begin at a multiple of its size.
-            value.copy_(part.clone().view(value.dtype).view(value.shape))
+            value.copy_(flat[start:end].clone().view(value.dtype).view(value.shape))
 
     def _hashes(self) -> Tensor:
         """One number for each parameter, the same on all ranks if their weights are."""

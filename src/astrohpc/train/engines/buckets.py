@@ -68,7 +68,7 @@ class GradientBuckets:
             _allocate(number, group) for number, group in enumerate(_grouped(trained, bucket_bytes))
         ]
         self._hooks = [
-            slot.parameter.register_post_accumulate_grad_hook(
+            slot.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
                 functools.partial(self._arrive, bucket, slot)
             )
             for bucket in self.buckets

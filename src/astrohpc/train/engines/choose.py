@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from astrohpc.errors import ConfigError
-from astrohpc.train.engines import horovod
+from astrohpc.train.engines import horovod_start
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.engines.rendezvous import Place, find_place
 
@@ -49,7 +49,7 @@ def choose(settings: EngineSettings, size: int, horovod_is_built: bool) -> Choic
             "train.engine=horovod."
         )
     if settings.engine == "horovod" and not horovod_is_built:
-        raise ConfigError(horovod.NOT_BUILT)
+        raise ConfigError(horovod_start.NOT_BUILT)
     if settings.engine != "auto":
         return Choice(settings.engine, f"engine {settings.engine}, as train.engine says")  # type: ignore[arg-type]
     if size == 1:
@@ -83,7 +83,7 @@ def open_engine(
 ) -> tuple[Engine, Choice]:
     """Meet the other ranks. ``param_dtype`` is what FSDP computes in, with sums in float32."""
     place = place or find_place()
-    choice = choose(settings, place.size, horovod.is_built())
+    choice = choose(settings, place.size, horovod_start.is_built())
     device = device_of(place)
     bucket_bytes, timeout_s = int(settings.bucket_mib * 2**20), settings.timeout_s
     if choice.name == "single":
@@ -91,7 +91,9 @@ def open_engine(
 
         return Single(device), choice
     if choice.name == "horovod":
-        made = horovod.Horovod(place, device, bucket_bytes=bucket_bytes, timeout_s=timeout_s)
+        from astrohpc.train.engines.horovod import Horovod  # noqa: PLC0415
+
+        made = Horovod(place, device, bucket_bytes=bucket_bytes, timeout_s=timeout_s)
         return made, choice
     if choice.name == "ddp":
         from astrohpc.train.engines.ddp import Ddp  # noqa: PLC0415

@@ -38,7 +38,9 @@ class Ddp(Grouped):
     def _wrap(self, model: nn.Module) -> nn.Module:
         move(model, self.device)
         self._take_weights_of_rank_0(model)
-        with warnings.catch_warnings():  # of a new name for broadcast_buffers, which older torch lacks
+        with (
+            warnings.catch_warnings()
+        ):  # of a new name for broadcast_buffers, which older torch lacks
             warnings.simplefilter("ignore", FutureWarning)
             self._wrapped = DistributedDataParallel(
                 model,

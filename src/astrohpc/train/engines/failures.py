@@ -63,11 +63,15 @@ def collective(doing: str) -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, RankLost) or not is_lost_rank(error):
             raise
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RankLost(
-            f"another rank, or the network to it, was lost while {doing} ({said[:200]}); "
-            "start the job again and it goes on from its last checkpoint."
-        ) from error
+        raise RankLost(_sentence(error, doing)) from error
+
+
+def _sentence(error: RuntimeError, doing: str) -> str:
+    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"another rank, or the network to it, was lost while {doing} ({said[:200]}); "
+        "start the job again and it goes on from its last checkpoint."
+    )
 
 
 def run(main: Callable[[], int]) -> int:
@@ -84,6 +88,8 @@ def run(main: Callable[[], int]) -> int:
     except RuntimeError as error:
         if not is_lost_rank(error):
             raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        # FSDP's collectives are in the model's forward, which is not ours.
+        said = str(error) if isinstance(error, RankLost) else _sentence(error, "training")
+        print(f"error: {said}", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(EXIT_CODE[Outcome.CHECKPOINTED])

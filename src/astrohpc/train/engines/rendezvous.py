@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ class Place:
     local_size: int = 1
     cross_rank: int = 0
     cross_size: int = 1
+    node: int = 0
     launcher: str = "none"
     address: str = "127.0.0.1"  # of rank 0; empty where the launcher does not tell
     port: int = 0
@@ -76,7 +78,8 @@ def _from_torchrun(environment: Environment) -> Place:
             f"let {launcher} start equally many on each node."
         )
     return Place(
-        rank, size, local_rank, local_size, rank // local_size, size // local_size, launcher,
+        rank, size, local_rank, local_size, rank // local_size, size // local_size,
+        rank // local_size, launcher,
         environment.get("MASTER_ADDR", "127.0.0.1" if local_size == size else ""),
         _number(environment, "MASTER_PORT", 0),
     )  # fmt: skip
@@ -91,7 +94,7 @@ def _from_mpirun(environment: Environment) -> Place:
     return Place(
         rank, size, local_rank, local_size,
         # mpirun does not tell the other nodes; MPI's own Horovod does not ask.
-        rank // local_size, max(1, -(-size // local_size)), "mpirun",
+        rank // local_size, max(1, -(-size // local_size)), rank // local_size, "mpirun",
         environment.get("MASTER_ADDR", "127.0.0.1" if one_node else ""),
         _number(environment, "MASTER_PORT", _port(job) if one_node else 0),
     )  # fmt: skip
@@ -106,7 +109,7 @@ def _from_srun(environment: Environment) -> Place:
         _number(environment, "SLURM_PROCID"), _number(environment, "SLURM_STEP_NUM_TASKS"),
         local_rank, counts[node],
         sum(count > local_rank for count in counts[:node]),
-        sum(count > local_rank for count in counts), "srun",
+        sum(count > local_rank for count in counts), node, "srun",
         environment.get("MASTER_ADDR", _srun_address(environment, len(counts))),
         _number(environment, "MASTER_PORT", _port(job)),
     )  # fmt: skip
@@ -148,7 +151,7 @@ def _number(environment: Environment, name: str, otherwise: int | None = None) -
 
 def _port(job: str) -> int:
     """A port that all ranks of a job derive alike, below those that the system hands out."""
-    return 12000 + sum(ord(c) * 31**k for k, c in enumerate(job)) % 18000
+    return 12000 + zlib.crc32(job.encode()) % 18000
 
 
 def free_port() -> int:
