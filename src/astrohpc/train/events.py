@@ -18,6 +18,7 @@ from astrohpc.store.shard_index import crc32c
 
 FILE = "events.out.tfevents.0000000000.training"
 _BUCKETS = 30
+_SEAM = 8  # steps; verdicts come two late
 
 
 class EventFile:
@@ -29,6 +30,8 @@ class EventFile:
         self._event, self._summary, self._tensor = event_pb2, summary_pb2, tensor_pb2
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
+        # Steps at the seam are judged, and told, by who goes on: again, if a kill came after they were.
+        self._told: set[tuple[str, int]] = set()
         kept = b"".join(self._kept(from_step)) if self.path.exists() else b""
         if not kept:
             kept = _record(event_pb2.Event(file_version="brain.Event:2").SerializeToString())
@@ -37,9 +40,10 @@ class EventFile:
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
         """Numbers of one step."""
-        self._write(
-            step, now, [{"tag": tag, "simple_value": value} for tag, value in values.items()]
-        )
+        fresh = {tag: value for tag, value in values.items() if (tag, step) not in self._told}
+        if fresh:
+            made = [{"tag": tag, "simple_value": value} for tag, value in fresh.items()]
+            self._write(step, now, made)
 
     def image(self, step: int, now: float, tag: str, pixels: NDArray[np.uint8]) -> None:
         """A picture, [row, column, 3]."""
@@ -92,6 +96,8 @@ class EventFile:
         for data in records(self.path):
             event = self._event.Event.FromString(data)
             if event.step <= from_step:
+                if event.step > from_step - _SEAM:
+                    self._told |= {(value.tag, event.step) for value in event.summary.value}
                 yield _record(data)
 
 

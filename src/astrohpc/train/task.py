@@ -58,7 +58,7 @@ class GlobalMeans:
         for i, part in enumerate(source.channels.values()):
             self._part_of[part] = i
         self._spread = torch.ones(channels)
-        self._area = torch.from_numpy(np.asarray(source.area, np.float32).reshape(-1).copy())
+        self._area = torch.from_numpy(np.asarray(source.area, np.float64).reshape(-1).copy())
 
     def model(self) -> nn.Module:
         """A network that knows means and spreads of its data."""
@@ -74,14 +74,17 @@ class GlobalMeans:
         return model
 
     def ahead(self, batch: Batch) -> Batch:
-        """Area means of every channel, over the cells that have a value; NaN where none has."""
-        fields = batch["fields"].flatten(2)
+        """Area means of every channel, over the cells that have a value; NaN where none has.
+
+        In float64: a sample's mean must not depend on which others are in its batch.
+        """
+        fields = batch["fields"].flatten(2).double()
         known = torch.isfinite(fields)
         if bool(known.all()):
             means = fields @ self._area / self._area.sum()
         else:
-            means = torch.where(known, fields, 0.0) @ self._area / (known.float() @ self._area)
-        return {"params": batch["params"], "targets": means}
+            means = torch.where(known, fields, 0.0) @ self._area / (known.double() @ self._area)
+        return {"params": batch["params"], "targets": means.float()}
 
     def count(self, batch: Batch) -> tuple[float, NDArray[np.float64]]:
         """Of known numbers."""

@@ -42,7 +42,9 @@ def validate(stepper: Stepper, source: Source, size: int) -> tuple[float, dict[s
                     sums[2 : 2 + kinds] += loss.parts.double().cpu()
     engine.model.train()
     gathered = getattr(stepper.model, "reshard", None)
-    if gathered is not None:  # a model that is cut up keeps parts whole for a backward that never comes
+    if (
+        gathered is not None
+    ):  # a model that is cut up keeps parts whole for a backward that never comes
         gathered()
     total = engine.sum(sums)
     by_part_mean = (total[2 : 2 + kinds] / total[2 + kinds :].clamp(min=1.0)).tolist()
