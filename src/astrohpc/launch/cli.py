@@ -134,11 +134,12 @@ def _cancel(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _tensorboard(arguments: argparse.Namespace, clock: Clock) -> int:
-    from astrohpc.launch import tensorboard  # noqa: PLC0415
+    from astrohpc.launch import tensorboard, training  # noqa: PLC0415
 
-    return tensorboard.serve(
-        _existing(arguments, clock), hours=arguments.hours, port=arguments.port
-    )
+    shown = training.shown(arguments.sweep, arguments.runs, clock)
+    if shown is None:
+        shown = tensorboard.of_sweep(_existing(arguments, clock))
+    return tensorboard.serve(shown, hours=arguments.hours, port=arguments.port)
 
 
 def _doctor(arguments: argparse.Namespace, clock: Clock) -> int:

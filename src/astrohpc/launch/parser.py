@@ -246,8 +246,8 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
 
     sub = verb(
         "tensorboard",
-        "Serve a sweep's curves to your browser, politely: on localhost only, slow to reload, niced, "
-        "and gone by itself.",
+        "Serve the curves of a sweep with its trainings, or of one training, to your browser, politely: on "
+        "localhost only, slow to reload, niced, and gone by itself.",
     )
     named(sub)
     sub.add_argument("--hours", type=float, default=4.0, help="stop after so long (4)")

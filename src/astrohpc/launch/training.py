@@ -5,21 +5,24 @@ same command again goes on where the run is.
 """
 
 import argparse
+import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import readable_failures
 from astrohpc.launch.compose import compose_root
 from astrohpc.launch.output import count, errors, note, say
+from astrohpc.launch.tensorboard import Shown
 from astrohpc.settings import build
 from astrohpc.slurm.client import SlurmClient
 from astrohpc.slurm.render import render, write_script
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder, find_sweep
 from astrohpc.sweep.provenance import environment
-from astrohpc.train.run import Run
+from astrohpc.train.run import SETTINGS, Run
 
 _ENDS = {78: 2}  # what the job calls badly configured is an error here
 TRAININGS = "trainings"
@@ -113,6 +116,20 @@ def _check_name(name: str) -> None:
         )
 
 
+def shown(named: str | None, runs: Path, clock: Clock) -> Shown | None:
+    """A training that a person means by its folder or name, for TensorBoard; None if it is none."""
+    if named is None:
+        return None
+    places = (Path(named), runs / TRAININGS / named, *sorted(runs.glob(f"*/{TRAININGS}/{named}")))
+    folder = next((path.absolute() for path in places if (path / SETTINGS).is_file()), None)
+    if folder is None:
+        return None
+    written = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    site = build(Site, written["site"], "site")
+    allocation = build(Allocation, written["allocation"], "allocation")
+    return Shown("training", folder, site, allocation, clock, lambda: 0)
+
+
 # ----------------------------------------------------------------------------- here
 def _here(order: Order, *, dry_run: bool) -> int:
     command = order.command(sys.executable)
@@ -120,7 +137,7 @@ def _here(order: Order, *, dry_run: bool) -> int:
         many = (sys.executable, "-m", "astrohpc.train.spawn", "-n", str(order.ranks), "--")
         say(" ".join((*many, *command) if order.ranks > 1 else command))
         return 0
-    order.run.write(environment())
+    _write(order)
     if order.ranks > 1:
         from astrohpc.train.spawn import spawn  # noqa: PLC0415
 
@@ -134,6 +151,11 @@ def _here(order: Order, *, dry_run: bool) -> int:
     elif code == 75:
         say("next: the same command goes on from there")
     return _ENDS.get(code, code)
+
+
+def _write(order: Order) -> None:
+    where = {"site": asdict(order.site), "allocation": asdict(order.allocation)}
+    order.run.write(environment(), where)
 
 
 def _tell(text: str) -> None:
@@ -171,7 +193,7 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if live:
         say(f"job {live[0].job} is at it already ({live[0].phase}); see {order.run.folder}/logs")
         return 0
-    order.run.write(environment())
+    _write(order)
     for name in ("scripts", "logs"):
         (order.run.folder / name).mkdir(exist_ok=True)
     write_script(asked.script, render(asked))

@@ -55,10 +55,10 @@ class Run:
             build(MlpSettings, written.get("model", {}), "model"),
         )
 
-    def write(self, provenance: Mapping[str, Any]) -> None:
-        """Make the folder, or bring its settings up to date."""
+    def write(self, provenance: Mapping[str, Any], where: Mapping[str, Any]) -> None:
+        """Make the folder, or bring its settings up to date; ``where`` is what launchers want to know."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        groups = {"train": asdict(self.train), "model": asdict(self.model)}
+        groups = {"train": asdict(self.train), "model": asdict(self.model), **where}
         write_atomic(self.folder / SETTINGS, json.dumps(groups, indent=1) + "\n")
         write_atomic(self.folder / PROVENANCE, json.dumps(provenance, indent=1) + "\n")
 

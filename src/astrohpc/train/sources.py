@@ -114,13 +114,13 @@ class StoreSource:
         self.store = Store.open(path, threads=settings.threads)
         self._arrays = self._chosen(settings.variables)
         first = self._arrays[0]
-        self._map = first.own[-2:]
+        self._cells = _cells(first)
         self.channels: dict[str, slice] = {}
         end = 0
         for one in self._arrays:
-            begin, end = end, end + int(np.prod(one.own[:-2], dtype=np.int64))
+            begin, end = end, end + (1 if one.vertical is None else one.own[0])
             self.channels[one.name] = slice(begin, end)
-        self.area = weighting(self.store, first).area[0].reshape(self._map)
+        self.area = weighting(self.store, first).area[0].reshape(self._cells)
         self.inputs, self._params = self._planets(settings.inputs)
         train, out = _parted(self.store.members, settings.held_out, seed)
         times = np.arange(self.store.times)
@@ -151,7 +151,7 @@ class StoreSource:
         channels = max(part.stop for part in self.channels.values())
         return {
             "params": torch.empty((count, len(self.inputs)), pin_memory=pinned),
-            "fields": torch.empty((count, channels, *self._map), pin_memory=pinned),
+            "fields": torch.empty((count, channels, *self._cells), pin_memory=pinned),
         }
 
     def read(self, samples: Indices, out: Batch) -> Batch:
@@ -169,7 +169,7 @@ class StoreSource:
                 converted.append(one.name)
         self.store.batch(rows, list(direct), out=direct)
         for name, values in self.store.batch(rows, converted).items():
-            fields[:, self.channels[name]] = values.reshape(len(rows), -1, *self._map)
+            fields[:, self.channels[name]] = values.reshape(len(rows), -1, *self._cells)
         return found
 
     def all_params(self) -> NDArray[np.float64]:
@@ -178,7 +178,7 @@ class StoreSource:
 
     def _chosen(self, wanted: Sequence[str]) -> list[StoredArray]:
         arrays = self.store.arrays
-        maps = [one for one in map(arrays.get, self.store.variables) if one and _is_map(one)]
+        maps = [one for one in map(arrays.get, self.store.variables) if one and _is_field(one)]
         if wanted:
             for name in wanted:
                 if name not in arrays:
@@ -189,15 +189,15 @@ class StoreSource:
             maps = [arrays[name] for name in wanted]
         if not maps:
             raise ConfigError(
-                f"data.source: {self.store.path} has no variable with rows and columns; convert some fields."
+                f"data.source: {self.store.path} has no field that depends on time or member; convert some."
             )
-        odd = [one for one in maps if not _is_map(one) or one.own[-2:] != maps[0].own[-2:]]
+        odd = [one for one in maps if not _is_field(one) or _cells(one) != _cells(maps[0])]
         if odd and wanted:
             raise ConfigError(
                 f"data.variables: {odd[0].name} is no field on the grid of {maps[0].name}; choose variables "
                 "of one grid."
             )
-        return [one for one in maps if one.own[-2:] == maps[0].own[-2:]]
+        return [one for one in maps if _cells(one) == _cells(maps[0])]
 
     def _planets(self, wanted: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
         known = {
@@ -224,8 +224,14 @@ class StoreSource:
         return tuple(names), values
 
 
-def _is_map(one: StoredArray) -> bool:
-    return len(one.own) in (2, 3) and one.meant.kind == "f" and one.lead > 0
+def _is_field(one: StoredArray) -> bool:
+    """Numbers on a line or map of cells, with levels first where there are any."""
+    levels_first = one.vertical in (None, one.lead)
+    return levels_first and len(_cells(one)) in (1, 2) and one.meant.kind == "f" and one.lead > 0
+
+
+def _cells(one: StoredArray) -> tuple[int, ...]:
+    return one.own if one.vertical is None else one.own[1:]
 
 
 class ArraySource:
