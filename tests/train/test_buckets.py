@@ -128,15 +128,6 @@ def test_what_only_others_use_gets_their_gradient(others: float, none: bool) -> 
     assert none or model[0].weight.grad.equal(torch.ones(4, 4))
 
 
-def test_closed_buckets_take_no_gradients() -> None:
-    model, post = layers(1), Post()
-    made = buckets(model, post)
-    made.close()
-    made.filling = True
-    model(torch.ones(1, 4)).sum().backward()
-    assert post.sent == []
-
-
 def test_a_sparse_gradient_is_refused() -> None:
     model = nn.Embedding(5, 2, sparse=True)
     made = buckets(model, Post())

@@ -67,13 +67,10 @@ class GradientBuckets:
         self.buckets = [
             _allocate(number, group) for number, group in enumerate(_grouped(trained, bucket_bytes))
         ]
-        self._hooks = [
-            slot.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                functools.partial(self._arrive, bucket, slot)
-            )
-            for bucket in self.buckets
-            for slot in bucket.slots
-        ]
+        for bucket in self.buckets:
+            for slot in bucket.slots:
+                arrive = functools.partial(self._arrive, bucket, slot)
+                slot.parameter.register_post_accumulate_grad_hook(arrive)  # type: ignore[no-untyped-call]
 
     def finish(self) -> None:
         """Send what backward left, wait for all, and let ``.grad`` be the sum over ranks."""
@@ -86,11 +83,6 @@ class GradientBuckets:
             self._hand_back(bucket)
             bucket.handle = None
             bucket.arrived.clear()
-
-    def close(self) -> None:
-        """Take the hooks off the parameters."""
-        for hook in self._hooks:
-            hook.remove()
 
     def _arrive(self, bucket: _Bucket, slot: _Slot, _: Tensor) -> None:
         if not self.filling:
