@@ -27,6 +27,9 @@ Send = Callable[[str, Tensor], Any]  # name and tensor → handle of a sum in pl
 Wait = Callable[[Any], None]
 
 _ALIGN = 64  # bytes; kernels that work on many tensors at once want aligned ones
+# A small model has some buckets too, so that all but the last travel while backward runs; but not
+# smaller ones than this, of which each would cost more than it carries.
+_BUCKETS, _LEAST_BYTES = 4, 1 << 18
 
 
 @dataclass
@@ -142,6 +145,8 @@ def _grouped(
 ) -> list[list[tuple[str, nn.Parameter]]]:
     """Cut the sequence where a bucket is full, or where the type of its sums or the device changes."""
     groups: list[list[tuple[str, nn.Parameter]]] = []
+    total = sum(p.numel() * _reduced_as(p.dtype).itemsize for _, p in parameters)
+    bucket_bytes = min(bucket_bytes, max(total // _BUCKETS, _LEAST_BYTES))
     kind, room = None, 0
     for name, parameter in parameters:
         if parameter.is_complex():
