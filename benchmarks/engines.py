@@ -36,7 +36,7 @@ from astrohpc.train.spawn import environments
 REPOSITORY = Path(__file__).resolve().parents[1]
 WAYS = ("ours", "stock", "ddp")
 WARM_UP = 3
-STEPS = {"conv": 6, "mlp": 4, "many": 25}  # of a turn
+STEPS = {"conv": 5, "mlp": 4, "many": 25}  # of a turn
 
 
 class Residual(nn.Module):
@@ -139,11 +139,13 @@ class Team:
             "--bucket-mib",
             str(given.bucket_mib),
         ]
+        # Stopped ranks are silent ones, which Horovod takes for lost after 30 s.
+        patient = os.environ | {"HOROVOD_GLOO_TIMEOUT_SECONDS": "3600"}
         self.ranks = [
             subprocess.Popen(
                 line, env=one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
-            for one in environments(given.ranks, free_port(), os.environ, given.ranks)
+            for one in environments(given.ranks, free_port(), patient, given.ranks)
         ]
         self.turn(WARM_UP)
 

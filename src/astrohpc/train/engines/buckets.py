@@ -27,6 +27,9 @@ Send = Callable[[str, Tensor], Any]  # name and tensor → handle of a sum in pl
 Wait = Callable[[Any], None]
 
 _ALIGN = 64  # bytes; kernels that work on many tensors at once want aligned ones
+# A small model has some buckets too, so that all but the last travel while backward runs; but not
+# smaller ones than this, of which each would cost more than it carries.
+_BUCKETS, _LEAST_BYTES = 4, 1 << 18
 
 
 @dataclass
@@ -67,13 +70,10 @@ class GradientBuckets:
         self.buckets = [
             _allocate(number, group) for number, group in enumerate(_grouped(trained, bucket_bytes))
         ]
-        self._hooks = [
-            slot.parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                functools.partial(self._arrive, bucket, slot)
-            )
-            for bucket in self.buckets
-            for slot in bucket.slots
-        ]
+        for bucket in self.buckets:
+            for slot in bucket.slots:
+                arrive = functools.partial(self._arrive, bucket, slot)
+                slot.parameter.register_post_accumulate_grad_hook(arrive)  # type: ignore[no-untyped-call]
 
     def finish(self) -> None:
         """Send what backward left, wait for all, and let ``.grad`` be the sum over ranks."""
@@ -86,11 +86,6 @@ class GradientBuckets:
             self._hand_back(bucket)
             bucket.handle = None
             bucket.arrived.clear()
-
-    def close(self) -> None:
-        """Take the hooks off the parameters."""
-        for hook in self._hooks:
-            hook.remove()
 
     def _arrive(self, bucket: _Bucket, slot: _Slot, _: Tensor) -> None:
         if not self.filling:
@@ -150,6 +145,8 @@ def _grouped(
 ) -> list[list[tuple[str, nn.Parameter]]]:
     """Cut the sequence where a bucket is full, or where the type of its sums or the device changes."""
     groups: list[list[tuple[str, nn.Parameter]]] = []
+    total = sum(p.numel() * _reduced_as(p.dtype).itemsize for _, p in parameters)
+    bucket_bytes = min(bucket_bytes, max(total // _BUCKETS, _LEAST_BYTES))
     kind, room = None, 0
     for name, parameter in parameters:
         if parameter.is_complex():

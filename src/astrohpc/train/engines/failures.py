@@ -34,8 +34,6 @@ _SIGNS = (
     "remote process exited",
     "horovod has been shut down",
     "gloo connectfullmesh failed",
-    "[enforce fail at",
-    "[/pytorch/third_party/gloo",
     "ncclremoteerror",
     "ncclsystemerror",
     "failed to recv",

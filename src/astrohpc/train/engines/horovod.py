@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from astrohpc.errors import ConfigError
 from astrohpc.train.engines.base import Engine, How, move
 from astrohpc.train.engines.buckets import GradientBuckets
 from astrohpc.train.engines.failures import collective
@@ -38,8 +39,12 @@ class Horovod(Engine):
         self._buckets: GradientBuckets
         with collective("starting Horovod"):
             self._hvd = start(place, timeout_s)
-        ops = self._hvd
-        self._ops = {"sum": ops.Sum, "max": ops.Max, "min": ops.Min}
+        if device.type == "cuda" and not self._hvd.nccl_built():
+            raise ConfigError(
+                "engine: this Horovod was built without NCCL and would send gradients through the "
+                "CPU; run hpc/horovod.sh --nccl, or take train.engine=ddp."
+            )
+        self._ops = {"sum": self._hvd.Sum, "max": self._hvd.Max, "min": self._hvd.Min}
 
     @contextmanager
     def accumulate(self, last: bool) -> Iterator[None]:
