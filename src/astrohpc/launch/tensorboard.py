@@ -212,7 +212,7 @@ def _offer_job(shown: Shown, hours: float) -> int:
         folder=str(shown.folder),
         log="logs/tensorboard_%j.out",
         command=(
-            shown.site.python or sys.executable,
+            python,
             "-m",
             "astrohpc.launch",
             "tensorboard",
