@@ -145,6 +145,7 @@ def test_what_is_saved_is_of_the_moment_of_saving(tmp_path: Path) -> None:
     for step in range(1, 4):
         weights.fill_(step)
         saver.save(Snapshot(step, {"model": {"w": weights}}, {}, {}))
+        saver.before_change()
         weights.fill_(-1)
     saver.wait()
     for step in range(1, 4):

@@ -1,4 +1,7 @@
-"""Saving beside training: a copy to the host's memory is all that the loop waits for.
+"""Saving beside training: the loop waits for next to nothing.
+
+Weights and what belongs to them change in the optimiser's step alone. So a thread copies them to the
+host's memory while the next step computes its gradients, and only that step's end waits for the copy.
 
 Each rank writes its files into a folder without a name and says so there; when all have, rank 0 adds
 the manifest and gives the folder its name. Ranks meet by files and not by messages, because messages
@@ -59,22 +62,36 @@ class Saver:
     stall_s: float = 0.0  # that the loop waited for the newest save
     write_s: float = 0.0  # that the newest finished one took beside it
     _thread: threading.Thread | None = None
+    _copied: threading.Event = field(default_factory=threading.Event)
     _failure: Exception | None = None
     _host: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Copy to the host and begin to write; ConfigError if the save before this one failed."""
+        """Begin to copy and write; ConfigError if the save before this one failed.
+
+        Until :meth:`before_change` the tensors of the snapshot must stay as they are.
+        """
         begun = time.perf_counter()
         self.wait()
-        host = {file: self._copied(file, tensors) for file, tensors in snapshot.tensors.items()}
+        ready = None
         if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        copied = Snapshot(snapshot.step, host, snapshot.plain, snapshot.made_of, snapshot.score)
-        self._thread = threading.Thread(target=self._write, args=(copied,), name="checkpoint")
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ready.record()
+        self._copied.clear()
+        self._thread = threading.Thread(
+            target=self._save, args=(snapshot, ready), name="checkpoint"
+        )
         self._thread.start()
         if not self.background:
             self.wait()
         self.stall_s = time.perf_counter() - begun
+
+    def before_change(self) -> None:
+        """Wait until the copy is made; whoever is about to change weights calls it."""
+        if self._thread is not None and not self._copied.is_set():
+            begun = time.perf_counter()
+            self._copied.wait()
+            self.stall_s += time.perf_counter() - begun
 
     def failed(self) -> bool:
         """Whether the newest save has failed, as far as one knows."""
@@ -89,8 +106,35 @@ class Saver:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _copied(self, file: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """A copy in host memory; that of the save before, which is written by now, is used again."""
+    def _save(self, snapshot: Snapshot, ready: "torch.cuda.Event | None") -> None:
+        begun = time.perf_counter()
+        try:
+            try:
+                host = self._copy(snapshot, ready)
+            finally:
+                self._copied.set()
+            self._write(
+                Snapshot(snapshot.step, host, snapshot.plain, snapshot.made_of, snapshot.score)
+            )
+        except Exception as error:  # noqa: BLE001 - the loop raises it
+            self._failure = error
+        self.write_s = time.perf_counter() - begun
+
+    def _copy(
+        self, snapshot: Snapshot, ready: "torch.cuda.Event | None"
+    ) -> dict[str, dict[str, torch.Tensor]]:
+        """A copy in host memory; on a GPU beside what it computes."""
+        if ready is None:
+            return {name: self._to_host(name, one) for name, one in snapshot.tensors.items()}
+        beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(beside):
+            beside.wait_event(ready)
+            host = {name: self._to_host(name, one) for name, one in snapshot.tensors.items()}
+        beside.synchronize()
+        return host
+
+    def _to_host(self, file: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A copy; into that of the save before, which is written by now."""
         kept = self._host.get(file, {})
         found = {}
         for name, tensor in tensors.items():
@@ -104,7 +148,6 @@ class Saver:
         return found
 
     def _write(self, snapshot: Snapshot) -> None:
-        begun = time.perf_counter()
         part = self.checkpoints / f".part-{folder_of(self.checkpoints, snapshot.step).name}"
         try:
             with readable_failures(f"checkpoint of step {snapshot.step}"):
@@ -113,11 +156,10 @@ class Saver:
                 write_atomic(part / f"done-{self.rank:05d}", json.dumps(files), durable=True)
                 if self.rank == 0:
                     self._finish(part, snapshot)
-        except Exception as error:  # noqa: BLE001 - the loop raises it
-            self._failure = error
+        except Exception:
             if self.rank == 0:
                 shutil.rmtree(part, ignore_errors=True)
-        self.write_s = time.perf_counter() - begun
+            raise
 
     def _files(self, part: Path, snapshot: Snapshot) -> dict[str, tuple[int, str]]:
         files = {}

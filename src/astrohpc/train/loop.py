@@ -150,6 +150,7 @@ class Trainer:
             micro=MicroBatch(settings.micro_batch or share),
             meter=meter,
             tell=self.say,
+            before_change=self.saver.before_change,
         )
 
     def _begin(self) -> None:
@@ -228,6 +229,7 @@ class Trainer:
             if self._meet(None)[0] is None:
                 return self._steps()  # sent back by one of the last steps
         self.saver.wait()
+        self.log.scalars(self.position.step, {"checkpoint/wrote s": self.saver.write_s})
         return "done"
 
     def _meet(self, batch: Any) -> tuple[float | None, list[float], bool, int]:
@@ -318,6 +320,8 @@ class Trainer:
         """What is due after so many steps, in one order on all ranks."""
         settings, last = self.settings, done == self.settings.steps
         score = None
+        if done == self._saved_at + 1:
+            self.log.scalars(self._saved_at, {"checkpoint/waited s": self.saver.stall_s})
         if _due(done, settings.log.ranks_every):
             self._compare(done)
         if self._taken == _FIRST_STEPS or _due(done, settings.log.ranks_every):
@@ -348,10 +352,6 @@ class Trainer:
             moment.collect(self.stepper, self.position, self._belongs, self.settings, score)
         )
         self._saved_at = self.position.step
-        self.log.scalars(
-            self.position.step,
-            {"checkpoint/waited s": self.saver.stall_s, "checkpoint/wrote s": self.saver.write_s},
-        )
         self.watchdog.beat(f"the checkpoint of step {self.position.step}")
 
     def _validate(self, done: int) -> float:

@@ -85,6 +85,9 @@ def collect(
     tensors[own], plain[own] = states(engine.device)
     sharded = shards.is_sharded(engine.model)
     model, optimizer = engine.model_state(sharded), engine.optimizer_state(sharded)
+    # Parameters wait for the copy; a buffer may change with the next forward.
+    waits = dict(engine.model.named_parameters())
+    model = {name: value if name in waits else value.clone() for name, value in model.items()}
     flat: dict[str, torch.Tensor] = {}
     skeleton = take_apart(optimizer, flat, "optimizer")
     whole = {"model": model, "optimizer": flat}

@@ -59,6 +59,7 @@ class Stepper:
     micro: MicroBatch
     meter: Meter | None
     tell: Callable[[str], None]
+    before_change: Callable[[], None] = lambda: None  # weights are about to change
     own_s: float = 0.0  # of the newest step, before this rank waited for others
     learning_rate: float = 0.0
 
@@ -121,6 +122,7 @@ class Stepper:
 
     def _apply(self, bad: Tensor) -> None:
         """Step, unless the gradient is bad; on a GPU the host does not wait to hear."""
+        self.before_change()
         optimizer = self.engine.optimizer
         if bad.device.type != "cpu" and takes_flag(optimizer):
             optimizer.grad_scale, optimizer.found_inf = None, bad  # type: ignore[attr-defined]
