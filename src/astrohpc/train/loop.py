@@ -24,7 +24,7 @@ from astrohpc.train.accumulate import Meter, MicroBatch, meter_for
 from astrohpc.train.async_save import Saver
 from astrohpc.train.checkpoint import sweep_up
 from astrohpc.train.data import Reader
-from astrohpc.train.ema import RunningMean
+from astrohpc.train.ema import RunningMean, local
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.guards import BlownUp, Guards
 from astrohpc.train.logs import Log
@@ -332,15 +332,12 @@ class Trainer:
             score = self._validate(done)
         if _due(done, settings.agree_every):
             self.engine.checksum()
-        if _due(done, settings.log.images_every) and self.engine.rank == 0:
-            self.log.images(done, self.task.images(self.engine.model, batch))
+        if _due(done, settings.log.images_every):  # on all ranks: a model that is cut up needs them
+            self.log.images(done, self.task.images(self.stepper.model, batch))
         if _due(done, settings.log.histograms_every) and self.engine.rank == 0:
+            weights = self.engine.model.named_parameters()
             self.log.histograms(
-                done,
-                {
-                    n: p.detach().float().cpu().numpy()
-                    for n, p in self.engine.model.named_parameters()
-                },
+                done, {name: local(p.detach()).float().cpu().numpy() for name, p in weights}
             )
         if _due(done, settings.checkpoint.every_steps) or last:
             self._save(score)
