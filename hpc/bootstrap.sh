@@ -1,7 +1,8 @@
 #!/bin/bash
-# bootstrap.sh [--exoplasim | --test] - make a machine ready: an environment with astrohpc in it; with
-# --exoplasim that model and the compiler that builds it as well; with --test these and what the tests
-# need besides (Slurm, OpenMPI and shellcheck from Debian). Can be run again; it then takes a second.
+# bootstrap.sh [--exoplasim | --train [--nccl] | --test] - make a machine ready: an environment with astrohpc
+# in it; with --exoplasim that model and the compiler that builds it as well; with --train torch and Horovod
+# (hpc/horovod.sh; --nccl: for NVIDIA GPUs); with --test all of these and what the tests need besides (Slurm,
+# OpenMPI and shellcheck from Debian). Can be run again; it then takes a few seconds.
 # Prints the path of the environment's python as its last line; all else goes to stderr.
 #
 # The environment is $VIRTUAL_ENV if one is active, else .venv in the repository.
@@ -10,22 +11,8 @@ cd "$(dirname "$0")/.."
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
 die() { say "ERROR: $*"; exit 1; }
 
-as_root=()
-if [ "$(id -u)" != 0 ]; then
-    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root=(sudo); else as_root=(false); fi
-fi
-apt_install() { # apt_install WHY PACKAGE...
-    local why=$1 missing=() package
-    shift
-    for package in "$@"; do
-        dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-    done
-    [ ${#missing[@]} = 0 ] && return
-    say "installing for $why: ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=900 update >&2 &&
-        "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=900 install -y --no-install-recommends "${missing[@]}" >&2
-}
+# shellcheck source-path=SCRIPTDIR source=apt.sh
+. hpc/apt.sh
 
 newest_python() {
     local name
@@ -53,8 +40,9 @@ fi
 case ${1:-} in
     '') extras='' ;;
     --exoplasim) extras='[exoplasim]' ;;
+    --train) extras='[train]' ;;
     --test) extras='[test]' ;;
-    *) die "unknown option $1; use --exoplasim, --test or none" ;;
+    *) die "unknown option $1; use --exoplasim, --train, --test or none" ;;
 esac
 lock=()
 # The lock is what CI has tested; a newer Python takes the newest packages that suit it.
@@ -67,13 +55,18 @@ if [ ! -e "${stamp}[test]" ] && [ ! -e "$stamp$extras" ]; then
     touch "$stamp$extras"
 fi
 
-if [ -n "$extras" ]; then
+if [ "${1:-}" = --exoplasim ] || [ "${1:-}" = --test ]; then
     apt_install ExoPlaSim gfortran gcc make || say "no root: ExoPlaSim cannot be compiled; install gfortran"
 fi
 
 if [ "${1:-}" = --test ]; then
     apt_install "shell checks" shellcheck || say "no root: tests that need shellcheck will fail; install it"
     hpc/slurm/cluster.sh install >&2 || say "no root: tests on the private Slurm will be skipped"
+fi
+if [ "${1:-}" = --train ]; then
+    VIRTUAL_ENV=$environment hpc/horovod.sh ${2:+"$2"} >&2 || die "Horovod is not there, for the reason above; ddp and fsdp train without it"
+elif [ "${1:-}" = --test ]; then
+    VIRTUAL_ENV=$environment hpc/horovod.sh >&2 || say "no Horovod, for the reason above: its tests will be skipped"
 fi
 say "ready: $("$python" --version), $environment"
 echo "$python"

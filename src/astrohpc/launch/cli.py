@@ -104,6 +104,12 @@ def _augment(arguments: argparse.Namespace, _clock: Clock) -> int:
     return gallery.run(arguments)
 
 
+def _train(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import training  # noqa: PLC0415
+
+    return training.run(arguments)
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> int:
     show.status(_existing(arguments, clock), as_json=arguments.json, show_members=arguments.members)
     return 0
@@ -140,11 +146,12 @@ def _cancel(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _tensorboard(arguments: argparse.Namespace, clock: Clock) -> int:
-    from astrohpc.launch import tensorboard  # noqa: PLC0415
+    from astrohpc.launch import tensorboard, training  # noqa: PLC0415
 
-    return tensorboard.serve(
-        _existing(arguments, clock), hours=arguments.hours, port=arguments.port
-    )
+    shown = training.shown(arguments.sweep, arguments.runs, clock)
+    if shown is None:
+        shown = tensorboard.of_sweep(_existing(arguments, clock))
+    return tensorboard.serve(shown, hours=arguments.hours, port=arguments.port)
 
 
 def _doctor(arguments: argparse.Namespace, clock: Clock) -> int:
@@ -161,6 +168,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "verify": _convert,
     "check": _check,
     "augment": _augment,
+    "train": _train,
     "status": _status,
     "watch": _watch,
     "retry": _retry,

@@ -133,10 +133,12 @@ def _settings(group: str, own: Any) -> list[str]:
         from astrohpc.augment.policy import Policy as Augmentation  # noqa: PLC0415
 
         return [field.name for field in fields(Augmentation)]
+    from astrohpc.models.settings import MlpSettings  # noqa: PLC0415
     from astrohpc.slurm.request import Allocation, Site  # noqa: PLC0415
     from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
     from astrohpc.sweep.design import Design  # noqa: PLC0415
     from astrohpc.sweep.policy import Policy  # noqa: PLC0415
+    from astrohpc.train.settings import TrainSettings  # noqa: PLC0415
 
     kinds: Mapping[str, type] = {
         "site": Site,
@@ -144,6 +146,8 @@ def _settings(group: str, own: Any) -> list[str]:
         "sweep": Design,
         "policy": Policy,
         "store": StoreSettings,
+        "train": TrainSettings,
+        "model": MlpSettings,
     }
     if group in kinds:
         return [field.name for field in fields(kinds[group])]
@@ -158,6 +162,8 @@ def _forced(override: str, own: Any) -> str:
     """
     if override.startswith("engine.settings."):  # of a program of the user's own: it knows them
         return f"++{override}"
-    key = re.match(r"(augment|site|allocation|policy|sweep|store)\.(\w+)((?:\.\w+)*)=", override)
+    key = re.match(
+        r"(augment|site|allocation|policy|sweep|store|train|model)\.(\w+)((?:\.\w+)*)=", override
+    )
     free = key and key[2] in _settings(key[1], own) and (key[1], key[2]) != ("policy", "rules")
     return f"++{override}" if free else override

@@ -56,6 +56,18 @@ Exit codes: 0 all that was judged is within tolerance, 3 something is not or was
 """
 
 
+TRAININGS = """\
+Overrides are hydra's: model=mlp, train.steps=5000, train.engine=ddp, site=..., allocation.nodes=4.
+
+  train                                 on the store of the latest sweep
+  train he2022 train.name=wide model.width=256
+  train archive.zarr train.optimizer.lr=3e-4
+  train arrays/                         a folder with params.npy and fields.npy
+
+Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it cannot be done.
+"""
+
+
 GALLERY = """\
 Overrides are hydra's: source=store.zarr, spectrum=star.csv, seed=7, spectra.resolution=[100,100].
 
@@ -230,6 +242,27 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         help="write gallery.md and small pictures there instead",
     )
 
+    sub = verb(
+        "train",
+        "Train a model on a store, and keep everything that going on needs.\n\n"
+        "Run it as often as you like: it goes on from the newest good checkpoint, and does nothing where "
+        "the last step is reached. On site=local it runs here; on a cluster it submits one job.",
+        TRAININGS,
+    )
+    sub.add_argument(
+        "words",
+        nargs="*",
+        metavar="[DATA] [OVERRIDE ...]",
+        help="a sweep's name or folder, a store, or a folder of arrays (default: the sweep made or "
+        "extended last); overrides",
+    )
+    sub.add_argument(
+        "--config-dir",
+        default=os.environ.get("ASTROHPC_CONFIGS"),
+        help="a folder with groups of your own",
+    )
+    sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
+
     sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")
     named(sub)
     sub.add_argument("--members", action="store_true", help="a line for each member")
@@ -285,8 +318,8 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
 
     sub = verb(
         "tensorboard",
-        "Serve a sweep's curves to your browser, politely: on localhost only, slow to reload, niced, "
-        "and gone by itself.",
+        "Serve the curves of a sweep with its trainings, or of one training, to your browser, politely: on "
+        "localhost only, slow to reload, niced, and gone by itself.",
     )
     named(sub)
     sub.add_argument("--hours", type=float, default=4.0, help="stop after so long (4)")

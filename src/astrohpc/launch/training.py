@@ -1,0 +1,205 @@
+"""``train``: from a store to a trained model, here or as one job of a cluster.
+
+A run's folder lies in its sweep's ``trainings``, or under ``runs`` where the data are no sweep's. The
+same command again goes on where the run is.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from astrohpc.clock import Clock
+from astrohpc.errors import ConfigError
+from astrohpc.files import readable_failures
+from astrohpc.launch.compose import compose_root
+from astrohpc.launch.output import count, errors, note, say
+from astrohpc.launch.tensorboard import Shown
+from astrohpc.settings import build
+from astrohpc.slurm.client import SlurmClient
+from astrohpc.slurm.render import render, write_script
+from astrohpc.slurm.request import Allocation, JobRequest, Site
+from astrohpc.sweep.folder import SweepFolder, find_sweep
+from astrohpc.sweep.provenance import environment
+from astrohpc.train.run import SETTINGS, Run
+
+_ENDS = {78: 2}  # what the job calls badly configured is an error here
+TRAININGS = "trainings"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained, and where."""
+
+    run: Run
+    site: Site
+    allocation: Allocation
+
+    @property
+    def ranks(self) -> int:
+        """Processes of the job."""
+        return self.allocation.nodes * self.allocation.tasks_per_node
+
+    @property
+    def name(self) -> str:
+        """Of the job; no two runs of one ``runs`` have the same."""
+        return f"train.{self.run.folder.parent.parent.name}.{self.run.train.name}"
+
+    def command(self, python: str) -> tuple[str, ...]:
+        """What each rank runs."""
+        return (python, "-m", "astrohpc.jobs.train", str(self.run.folder))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the command line says."""
+    order = _order(arguments)
+    with readable_failures(arguments.verb):
+        if order.site.scheduler == "slurm":
+            return _submit(order, dry_run=arguments.dry_run)
+        return _here(order, dry_run=arguments.dry_run)
+
+
+def _order(arguments: argparse.Namespace) -> Order:
+    names = [word for word in arguments.words if "=" not in word or Path(word).exists()]
+    overrides = [word for word in arguments.words if word not in names]
+    if len(names) > 1:
+        raise ConfigError(
+            f"{names[1]}: is one name too many; write what to train on, and overrides as key=value."
+        )
+    written = compose_root("train", overrides, arguments.config_dir)
+    site = build(Site, written["site"], "site")
+    allocation = build(Allocation, written["allocation"], "allocation")
+    named = names[0] if names else written["train"]["data"].get("source") or None
+    data, home = _data(named, arguments.runs)
+    written["train"]["data"]["source"] = str(data)
+    made = Run.parse(home, written)
+    _check_name(made.train.name)
+    order = Order(replace(made, folder=home / made.train.name), site, allocation)
+    if order.ranks > 1 and not made.train.data.tokens and made.train.batch % order.ranks:
+        from astrohpc.train.plan import shareable  # noqa: PLC0415
+
+        shareable(made.train, order.ranks)
+    return order
+
+
+def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
+    """What is trained on, and the folder in which its runs lie."""
+    if named is not None:
+        path = Path(named).expanduser()
+        if path.exists() and not SweepFolder(path).exists():
+            sweep = SweepFolder(path.absolute().parent)
+            home = sweep.path if sweep.exists() else runs.absolute()
+            return path.absolute(), home / TRAININGS
+        if not path.exists() and not SweepFolder(runs / named).exists():
+            raise ConfigError(
+                f"{named}: is neither a store, nor a folder of arrays, nor a sweep of {runs}; "
+                "'launch status' names the sweeps."
+            )
+    folder = find_sweep(named, runs).path
+    store = folder / "store.zarr"
+    if not store.is_dir():
+        raise ConfigError(
+            f"{folder.name}: it has no store to train on yet; run 'launch convert {folder.name}' first."
+        )
+    return store, folder / TRAININGS
+
+
+def _check_name(name: str) -> None:
+    if (
+        not name
+        or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+        or name[0] in ".-"
+    ):
+        raise ConfigError(
+            f"train.name: {name!r} cannot be a folder's name; use letters, digits, '.', '_' and '-'."
+        )
+
+
+def shown(named: str | None, runs: Path, clock: Clock) -> Shown | None:
+    """A training that a person means by its folder or name, for TensorBoard; None if it is none."""
+    if named is None:
+        return None
+    places = (Path(named), runs / TRAININGS / named, *sorted(runs.glob(f"*/{TRAININGS}/{named}")))
+    folder = next((path.absolute() for path in places if (path / SETTINGS).is_file()), None)
+    if folder is None:
+        return None
+    written = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    site = build(Site, written["site"], "site")
+    allocation = build(Allocation, written["allocation"], "allocation")
+    return Shown("training", folder, site, allocation, clock, lambda: 0)
+
+
+# ----------------------------------------------------------------------------- here
+def _here(order: Order, *, dry_run: bool) -> int:
+    command = order.command(sys.executable)
+    if dry_run:
+        many = (sys.executable, "-m", "astrohpc.train.spawn", "-n", str(order.ranks), "--")
+        say(" ".join((*many, *command) if order.ranks > 1 else command))
+        return 0
+    _write(order)
+    if order.ranks > 1:
+        from astrohpc.train.spawn import spawn  # noqa: PLC0415
+
+        code = spawn(order.ranks, command)
+    else:
+        from astrohpc.jobs import train  # noqa: PLC0415 - sets signal handlers
+
+        code = train.run(order.run.folder, tell=_tell)
+    if code == 0:
+        say(f"next: python -m astrohpc.launch tensorboard {order.run.folder}")
+    elif code == 75:
+        say("next: the same command goes on from there")
+    return _ENDS.get(code, code)
+
+
+def _write(order: Order) -> None:
+    where = {"site": asdict(order.site), "allocation": asdict(order.allocation)}
+    order.run.write(environment(), where)
+
+
+def _tell(text: str) -> None:
+    """Errors where errors go, all else as it is."""
+    if text.startswith("error: "):
+        errors.print(text, markup=False, style="red")
+    else:
+        say(text)
+
+
+# ----------------------------------------------------------------------------- on a cluster
+def request(order: Order) -> JobRequest:
+    """The job: one task a GPU, or a few on processors."""
+    return JobRequest(
+        kind="gpu",
+        name=order.name,
+        comment=f"astrohpc train {order.run.train.name}",
+        title=f"train {order.run.train.name} on {Path(order.run.train.data.source).name}",
+        folder=str(order.run.folder),
+        log="logs/train_%j.out",
+        command=order.command(order.site.python or sys.executable),
+        site=order.site,
+        allocation=order.allocation,
+        resources=order.allocation.resources(),
+    )
+
+
+def _submit(order: Order, *, dry_run: bool) -> int:
+    asked = request(order)
+    if dry_run:
+        say(render(asked))
+        return 0
+    client = SlurmClient()
+    live = [one for one in client.jobs() if one.name == asked.name and one.phase != "over"]
+    if live:
+        say(f"job {live[0].job} is at it already ({live[0].phase}); see {order.run.folder}/logs")
+        return 0
+    _write(order)
+    for name in ("scripts", "logs"):
+        (order.run.folder / name).mkdir(exist_ok=True)
+    write_script(asked.script, render(asked))
+    job = client.submit(asked)
+    say(
+        f"job {job} submitted: {count(order.ranks, 'rank')} on {count(order.allocation.nodes, 'node')}"
+    )
+    note(f"next: tail -f {order.run.folder}/logs/train_{job}.out")
+    return 0

@@ -1,0 +1,1 @@
+"""Models: plain ``nn.Module`` that know nothing of processes, precision or files."""

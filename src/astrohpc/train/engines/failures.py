@@ -1,0 +1,93 @@
+"""How a rank ends when another is gone: by a sentence and exit code 75, never by waiting.
+
+A rank that dies closes its connections, and the collectives of the others fail at once; they cannot
+go on, for the gradients would not be whole. Slurm requeues the job, which resumes from the last
+checkpoint.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from astrohpc.errors import ConfigError
+from astrohpc.outcome import EXIT_CODE, Outcome
+
+
+class RankLost(RuntimeError):
+    """A collective failed because another rank is gone, or because the network is."""
+
+
+class RanksDiffer(RuntimeError):
+    """Weights that must be equal on all ranks are not."""
+
+
+# What Gloo, NCCL, MPI and torch's store say of a lost rank; they have no exception of their own.
+_SIGNS = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "connection refused",
+    "broken pipe",
+    "socket closed",
+    "timed out",
+    "timeout",
+    "remote process exited",
+    "horovod has been shut down",
+    "gloo connectfullmesh failed",
+    "ncclremoteerror",
+    "ncclsystemerror",
+    "failed to recv",
+)
+
+
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether an error of a collective means that a rank or the network is gone."""
+    if isinstance(error, RankLost) or type(error).__name__ == "HorovodInternalError":
+        return True
+    known = type(error).__name__ in (
+        "RuntimeError",
+        "DistNetworkError",
+        "DistStoreError",
+        "DistBackendError",
+    )
+    return known and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+@contextmanager
+def collective(doing: str) -> Iterator[None]:
+    """Errors of a collective as a :class:`RankLost` that says what was being done."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, RankLost) or not is_lost_rank(error):
+            raise
+        raise RankLost(_sentence(error, doing)) from error
+
+
+def _sentence(error: RuntimeError, doing: str) -> str:
+    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"another rank, or the network to it, was lost while {doing} ({said[:200]}); "
+        "start the job again and it goes on from its last checkpoint."
+    )
+
+
+def run(main: Callable[[], int]) -> int:
+    """The exit code of a job's rank: 78 for what the user can mend, 75 for what to try again.
+
+    Where a rank is lost we leave without goodbye: Horovod's and torch's own would wait for the
+    others, or abort.
+    """
+    try:
+        return main()
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return EXIT_CODE[Outcome.BAD_CONFIG]
+    except RuntimeError as error:
+        if not is_lost_rank(error):
+            raise
+        # FSDP's collectives are in the model's forward, which is not ours.
+        said = str(error) if isinstance(error, RankLost) else _sentence(error, "training")
+        print(f"error: {said}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(EXIT_CODE[Outcome.CHECKPOINTED])

@@ -1,0 +1,91 @@
+"""A run's folder: what is in it, and from it to a trainer.
+
+train.json        the settings        checkpoints/   everything, to go on from
+provenance.json   what made it        tensorboard/   one event file
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astrohpc.clock import Clock
+from astrohpc.errors import ConfigError
+from astrohpc.files import write_atomic
+from astrohpc.models.settings import MlpSettings
+from astrohpc.settings import build
+from astrohpc.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from astrohpc.train.engines.base import Engine
+    from astrohpc.train.loop import Trainer
+
+SETTINGS, PROVENANCE = "train.json", "provenance.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, how, and in which folder."""
+
+    folder: Path
+    train: TrainSettings
+    model: MlpSettings
+
+    @classmethod
+    def of(cls, folder: Path) -> "Run":
+        """Read a run's folder."""
+        path = folder / SETTINGS
+        try:
+            written = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{folder}: it holds no {SETTINGS}; 'launch train' makes such a folder."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: it cannot be read ({error}); mend or remove it.") from error
+        return cls.parse(folder, written)
+
+    @classmethod
+    def parse(cls, folder: Path, written: Mapping[str, Any]) -> "Run":
+        """From groups of settings."""
+        return cls(
+            folder,
+            build(TrainSettings, written.get("train", {}), "train"),
+            build(MlpSettings, written.get("model", {}), "model"),
+        )
+
+    def write(self, provenance: Mapping[str, Any], where: Mapping[str, Any]) -> None:
+        """Make the folder, or bring its settings up to date; ``where`` is what launchers want to know."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        groups = {"train": asdict(self.train), "model": asdict(self.model), **where}
+        write_atomic(self.folder / SETTINGS, json.dumps(groups, indent=1) + "\n")
+        write_atomic(self.folder / PROVENANCE, json.dumps(provenance, indent=1) + "\n")
+
+    def provenance(self) -> str:
+        """What made this run, as text; nothing if nobody wrote it down."""
+        path = self.folder / PROVENANCE
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def trainer_of(
+    run: Run, engine: "Engine", clock: Clock, say: Callable[[str], None], stop: Callable[[], bool]
+) -> "Trainer":
+    """A trainer of this run on this engine; torch is imported here."""
+    from astrohpc.train.loop import Trainer  # noqa: PLC0415
+    from astrohpc.train.sources import open_source  # noqa: PLC0415
+    from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
+
+    source = open_source(run.train.data, run.train.seed, run.folder)
+    model = {name: value for name, value in asdict(run.model).items() if name != "name"}
+    return Trainer(
+        run.train,
+        GlobalMeans(source, model),
+        source,
+        engine,
+        run.folder,
+        clock,
+        say,
+        stop,
+        texts={"model": asdict(run.model), "provenance": run.provenance()},
+    )
