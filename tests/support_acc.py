@@ -74,6 +74,7 @@ def climate() -> dict[str, dict[str, Diagnostic]]:
             "srnf_grnd": Diagnostic(0.65 * light, counter=2),
             "trdn_surf": surface(300.0, counter=3),
             "trup_surf": surface(390.0, counter=3),
+            "netht_grnd": surface(-23.5, scale=1.0 / 1000.0),
             "pcldt": surface(60.0, units="%", scale=100.0, counter=2),
             "plan_alb": Diagnostic(
                 np.where(light > 0, 30.0, np.nan), "%", 100.0, denominator="incsw_toa"

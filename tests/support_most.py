@@ -40,6 +40,7 @@ def write_most(
         "ssru": -0.05 * light,
         "rls": -60.0,
         "stru": -390.0,
+        "hfns": 0.5 * light - 156.0,  # of the fluxes, and a watt melts snow
         "clt": 0.6,
         "psl": 100000.0,
     }

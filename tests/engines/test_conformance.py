@@ -116,6 +116,10 @@ WRONG: list[tuple[Callable[[Dataset], None], str]] = [
     (_say("ts", "cell_methods", "mean"), "ts: its cell_methods do not say"),
     (_negate("rlut"), "rlut: has a global mean of -170 W m-2, the wrong sign; it is positive up"),
     (_negate("hfls"), "hfls: has a global mean of -75 W m-2, the wrong sign"),
+    (
+        _negate("hfds"),
+        "hfds: has a global mean of 23.5 W m-2 where the fluxes into the surface add",
+    ),
     (_negate("evspsbl"), "evspsbl: has a global mean of -3e-05 kg m-2 s-1, the wrong sign"),
     (_scale("ts", 0.05), "ts: has a global mean of 14.51 K, which no planet has"),
     (_scale("clt", 100), "clt: has a global mean of 60 1, which no planet has (0 … 1)"),

@@ -35,6 +35,11 @@ def test_units_signs_and_axes_are_canonical(tmp_path: Path) -> None:
         assert mean("rsut") == pytest.approx(0.3 * FLUX_WM2 / 4)
         assert (mean("hfss"), mean("hfls")) == pytest.approx((20.0, 75.0))
         assert (mean("rlds"), mean("rlus")) == pytest.approx((330.0, 390.0))
+        assert mean("hfds") == pytest.approx(0.5 * FLUX_WM2 / 4 - 156.0, rel=1e-6)
+        assert (out.hfds.standard_name, out.hfds.positive) == (
+            "surface_downward_heat_flux_in_air",
+            "down",
+        )
         # Latitudes were turned northward and the fields with them.
         assert out.ua[0, 0, :, 0].values == pytest.approx(out.lat.values)
         assert (np.diff(out.lat) > 0).all()

@@ -313,8 +313,31 @@ def test_a_sample_with_missing_values_is_not_judged_by_laws_that_need_them() -> 
     reference = {name: one.value for name, one in judged(fields).items()}
     found = judged(fields, reference=reference)
     assert found["enthalpy"].judged.tolist() == [True, False, True, True]
+    assert np.isnan(found["enthalpy"].value).tolist() == [False, True, False, False]
     assert found["dry_mass"].judged.all()
     assert found["temperature"].judged.all()  # what is there can be judged
+
+
+def test_growth_is_not_judged_beside_a_time_that_lacks_values() -> None:
+    """What is stored in a part of the sphere would look like a loss, and then like growth."""
+    fields, times = climate(7)
+    fields["prw"][3, 2:9] = np.nan
+    found = judged(fields, times_s=times)["water"]
+    assert found.judged.tolist() == [False, True, False, False, False, True, False]
+    assert found.passed.tolist() == found.judged.tolist()
+    assert found.residual[found.judged] == pytest.approx(0.0, abs=1e-11)
+
+
+def test_what_is_constant_is_held_against_the_first_time_that_is_whole() -> None:
+    fields = {"ps": flat(9e4, GRIDS["gaussian"], "f8", 4)}
+    fields["ps"][2] *= 1.00001
+    fields["ps"][0, :8] = np.nan
+    found = judged(fields, times_s=range(4))["dry_mass"]
+    assert found.judged.tolist() == [False, True, True, True]
+    assert found.relative[1:] == pytest.approx([0.0, 1e-5, 0.0], rel=1e-4)
+    assert found.passed.tolist() == [False, True, False, True]
+    fields["ps"][:, 0, 0] = np.nan
+    assert not judged(fields, times_s=range(4))["dry_mass"].judged.any()
 
 
 def test_air_beyond_saturation_is_judged_where_asked() -> None:
@@ -324,9 +347,18 @@ def test_air_beyond_saturation_is_judged_where_asked() -> None:
     assert evaluate_columns(fields, layout, worlds(1)) == ()  # no heights, and not asked
     (found,) = evaluate_columns(fields, layout, worlds(1), ["saturation"])
     assert not found.passed.any()
-    fields["hus"][0, 2, 3, 4] = np.nan
-    (found,) = evaluate_columns(fields, layout, worlds(1), ["saturation"])
-    assert not found.judged.any()
+
+
+@pytest.mark.parametrize("name", ["hus", "ta", "ps"])
+def test_saturation_is_not_judged_of_a_sample_that_lacks_a_value(name: str) -> None:
+    """Nor is it nought, the larger of nought and of what is no number."""
+    fields, _ = climate(2)
+    fields[name] = fields[name].copy()
+    fields[name][0, ..., 3, 4] = np.nan
+    layout = Layout.of_fields(fields, GRIDS["gaussian"], HYBRID)
+    (found,) = evaluate_columns(fields, layout, worlds(2), ["saturation"])
+    assert found.judged.tolist() == found.passed.tolist() == [False, True]
+    assert np.isnan(found.residual).tolist() == [True, False]
 
 
 def test_what_does_not_fit_is_refused_with_a_sentence() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from support import make_planet
 from support_rocke3d import SHARED
 
-from astrohpc.constants import DAY_S
+from astrohpc.constants import DAY_S, HEAT_OF_MELTING
 from astrohpc.engines.rocke3d.acc import read_acc
 from astrohpc.engines.rocke3d.harvest import harvest
 from astrohpc.physics.bgrid import corner_grid
@@ -30,8 +30,22 @@ COARSE, FINE = MONTHS[0], SHARED / "gcm" / "modelE_72x46" / "JAN1850.accAS20.nc"
 
 AXES = ("lat", "lon", "lat_bnds", "ap_bnds", "b_bnds", "time")
 VARIABLES = (
-    *("ps", "ta", "hus", "zg", "prw", "pr", "evspsbl", "clt", "orog", "rsdt", "rsut", "rlut"),
-    *("rsds", "rsus", "rlds", "rlus", "hfss", "hfls"),
+    *(
+        "ps",
+        "ta",
+        "hus",
+        "zg",
+        "prw",
+        "pr",
+        "prsn",
+        "evspsbl",
+        "clt",
+        "orog",
+        "rsdt",
+        "rsut",
+        "rlut",
+    ),
+    *("rsds", "rsus", "rlds", "rlus", "hfss", "hfls", "hfds"),
 )
 
 needs_modele = pytest.mark.skipif(
@@ -122,6 +136,18 @@ def test_modele_closes_its_water(climate: Mapping, found: Mapping[str, Residual]
     column = column_integral(fields["hus"], fields["ps"], layout.layers)
     gravity = climate["worlds"].gravity_ms2[:, None, None]
     assert column / gravity == pytest.approx(fields["prw"], rel=0.05)
+
+
+@needs_modele
+def test_modele_closes_its_surface_but_for_the_snow_that_falls_on_it(
+    climate: Mapping, found: Mapping[str, Residual]
+) -> None:
+    """Its net heating of the ground takes in the precipitation's own heat, and snow has to be melted."""
+    surface = found["surface_energy"]
+    assert surface.passed.all()
+    layout, fields = layout_and_fields(climate)
+    snow = Integrals(zonal_sums(fields, layout, threads=1), layout).area_mean("prsn")
+    assert surface.residual == pytest.approx(HEAT_OF_MELTING * snow, rel=0.05)
 
 
 @needs_modele

@@ -61,6 +61,9 @@ def test_a_scene_of_exoplasim_keeps_what_it_was_made_to_keep(tmp_path: Path) -> 
     (member,) = report.members
     found = by_law(member)
     assert member.left_out == () and member.faults == ()
+    surface = found["surface_energy"]
+    assert surface.judged == surface.passed == 2
+    assert surface.residual == pytest.approx(1.0, abs=1e-4)  # what melts snow
     for law in ("dry_mass", "water", "temperature", "humidity", "cloud", "pressure"):
         assert found[law].passed == found[law].judged == 2, law
     assert report.laws[0].tolerance == "5e-05 relative"  # of the engine that the file names

@@ -225,7 +225,7 @@ def test_a_genuine_exoplasim_file_is_known_and_kept_to_the_bit(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("aij", {"rsdt", "hfls", "rsds", "rlds", "rlus", "prw", "uas", "vas", "orog"}),
+        ("aij", {"rsdt", "hfls", "rsds", "rlds", "rlus", "hfds", "prw", "uas", "vas", "orog"}),
         ("aijl", {"ta", "hus", "zg", "clw", "cli"}),
         ("aijk", {"ua", "va", "wap"}),
         ("ajl", set()),

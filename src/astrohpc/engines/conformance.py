@@ -40,6 +40,8 @@ _PLANET = (
 _TIME = re.compile(r"^days since \d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2})?$")
 # Latent heat over evaporation: between that of hot water and that of ice with a margin, J kg-1.
 _LATENT = (1.5e6, 3.5e6)
+# What melts snow and ice is not among the fluxes: up to 3 in ExoPlaSim's means, 1 in ModelE's, W m-2.
+_MELTING_WM2 = 10.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _problems(file: Any) -> Iterator[str]:
             yield from _variable(opened, name)
     yield from _light(opened)
     yield from _water(opened)
+    yield from _surface(opened)
 
 
 def _coordinates(file: Any) -> Iterator[str]:
@@ -263,6 +266,22 @@ def _water(opened: _Opened) -> Iterator[str]:
             f"evspsbl: {vapour:.4g} kg m-2 s-1 with latent heat hfls of {heat:.4g} W m-2 makes "
             f"{heat / vapour if vapour else math.inf:.3g} J kg-1, which is not water's; "
             "a unit or a sign is wrong."
+        )
+
+
+def _surface(opened: _Opened) -> Iterator[str]:
+    """Heat into the surface against the fluxes that bring it: it may have either sign, but theirs."""
+    own = opened.mean("hfds")
+    down = [opened.mean(name) for name in ("rsds", "rlds")]
+    up = [opened.mean(name) for name in ("rsus", "rlus", "hfss", "hfls")]
+    fluxes = [one for one in (*down, *up) if one is not None]
+    if own is None or len(fluxes) < len(down) + len(up):
+        return
+    heat = sum(fluxes[: len(down)]) - sum(fluxes[len(down) :])
+    if abs(heat - own) > _MELTING_WM2 and abs(heat + own) < _MELTING_WM2:
+        yield (
+            f"hfds: has a global mean of {own:.4g} W m-2 where the fluxes into the surface add up to "
+            f"{heat:.4g}; it is positive down."
         )
 
 

@@ -151,6 +151,17 @@ _ALL = (
         Need.GCM,
         "up",
     ),
+    # CMIP's standard name of hfds, surface_downward_heat_flux_in_sea_water, is of the sea alone. This one
+    # is of the whole surface, from above, as the sum of radiation, sensible and latent heat.
+    Variable(
+        "hfds",
+        "surface_downward_heat_flux_in_air",
+        "heat into the surface, whatever it is made of",
+        _FLUX,
+        -1e4,
+        1e4,
+        positive="down",
+    ),
     Variable("clt", "cloud_area_fraction", "cloud cover", "1", *_SHARE, Need.GCM),
     Variable("prw", "atmosphere_mass_content_of_water_vapor", "water vapour", "kg m-2", 0.0, 1e7),
     Variable("prsn", "snowfall_flux", "snowfall", _WATER, -1e-9, 0.01, positive="down"),
@@ -253,6 +264,7 @@ MODELE: Mapping[str, Source] = {
     "rsus": _aij(("incsw_grnd", 1.0), ("srnf_grnd", -1.0)),
     "rlds": _aij(("trdn_surf", 1.0)),
     "rlus": _aij(("trup_surf", 1.0)),
+    "hfds": _aij(("netht_grnd", 1.0)),
     "clt": _aij(("pcldt", 0.01)),
     "prw": _aij(("qatm", 1.0)),
     "prsn": _aij(("snowfall", 1.0), per_day=True),
@@ -292,6 +304,7 @@ EXOPLASIM: Mapping[str, Source] = {
     "rsus": _one("ssru", -1.0),
     "rlds": Source((("rls", 1.0), ("stru", -1.0))),
     "rlus": _one("stru", -1.0),
+    "hfds": _one("hfns"),
     "clt": _one("clt"),
     "prw": _one("prw"),
     "prsn": _one("prsn", WATER_KGM3),

@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 class Residual:
     """What one law says of each sample, [S] each; ``rows`` the same by latitude, [S, J], where it has.
 
-    A sample that is not ``judged`` has nothing to be held against, or lacks values.
+    A sample that is not ``judged`` has nothing to be held against, or lacks values; then its value is
+    NaN, for a mean of what is there would be taken for one of the sphere.
     """
 
     budget: Budget
@@ -75,24 +76,20 @@ def evaluate(
     """Judge all laws that the layout has the variables for, or ``only`` some.
 
     With ``times_s`` the samples are one member's, in order of time: what should be constant is held
-    against the first, and growth counts (of three times or more, all but the first and last are judged
-    where there is any). ``reference`` gives amounts to be held against instead, by
-    name, one number a sample. ``tolerances`` replace those of the law and of the ``engine``.
+    against the first that has all its values, and growth counts: of three times or more, those are judged
+    that have both neighbours, with all their values. ``reference`` gives amounts to be held against
+    instead, by name, one number a sample. ``tolerances`` replace those of the law and of the ``engine``.
     """
     times = None if times_s is None else _times(times_s, sums.samples)
     reference, tolerances = reference or {}, tolerances or {}
     integrals = Integrals(sums, layout)
     found = []
-    for name, amount in amounts(sums, layout, worlds, only).items():
+    for name, measured in amounts(sums, layout, worlds, only).items():
         budget = BUDGETS[name]
-        there = np.ones(sums.samples, dtype=bool)
-        if budget.kind != "bound":
-            for used in (*budget.needs, *budget.uses):
-                if used in layout:
-                    there &= integrals.whole(used)
+        amount = _of_whole(measured, budget.whole(integrals))
         residual = _residual(budget, amount, times, reference.get(name))
         tolerance = tolerances.get(name, budget.tolerance_of(engine))
-        found.append(_judge(budget, amount, residual, tolerance, there))
+        found.append(_judge(budget, amount, residual, tolerance))
     return tuple(found)
 
 
@@ -118,34 +115,40 @@ def evaluate_columns(
             continue
         amount = _COLUMNS[name](fields, layout, worlds)
         tolerance = (tolerances or {}).get(name, budget.tolerance_of(engine))
-        there = np.isfinite(amount.value)
-        found.append(_judge(budget, amount, amount.value, tolerance, there))
+        found.append(_judge(budget, amount, amount.value, tolerance))
     return tuple(found)
 
 
 _COLUMNS = {"hydrostatic": columns.hydrostatic, "saturation": columns.saturation}
 
 
-def _judge(
-    budget: Budget,
-    amount: Amount,
-    residual: Array,
-    tolerance: Tolerance,
-    there: NDArray[np.bool_],
-) -> Residual:
-    value, size = _numbers(amount.value), np.abs(_numbers(amount.scale))
+def _of_whole(amount: Amount, whole: NDArray[np.bool_]) -> Amount:
+    """As numbers of numpy, NaN for samples that lack values: what grows beside them is NaN, too."""
+    stored, rows = amount.stored, amount.rows
+    return Amount(
+        np.where(whole, _numbers(amount.value), np.nan),
+        _numbers(amount.scale),
+        None if stored is None else np.where(whole, _numbers(stored), np.nan),
+        None if rows is None else np.where(whole[:, None], _numbers(rows), np.nan),
+        amount.open,
+    )
+
+
+def _judge(budget: Budget, amount: Amount, residual: Array, tolerance: Tolerance) -> Residual:
+    size = np.abs(amount.scale)
     relative = np.where(residual == 0, 0.0, np.copysign(np.inf, residual))
     np.divide(residual, size, out=relative, where=size > 0)
-    judged = there & np.isfinite(residual) & math.isfinite(tolerance.limit)
+    judged = np.isfinite(residual) & math.isfinite(tolerance.limit)
     passed = judged & (np.abs(relative if tolerance.relative else residual) <= tolerance.limit)
-    rows = None if amount.rows is None else _numbers(amount.rows)
-    return Residual(budget, value, residual, relative, tolerance, judged, passed, rows)
+    return Residual(
+        budget, amount.value, residual, relative, tolerance, judged, passed, amount.rows
+    )
 
 
 def _residual(
     budget: Budget, amount: Amount, times: Array | None, reference: ArrayLike | None
 ) -> Array:
-    value = _numbers(amount.value)
+    value: Array = amount.value
     nothing: Array = np.full_like(value, np.nan)
     if amount.open:
         return nothing
@@ -154,22 +157,22 @@ def _residual(
     if budget.kind == "total" or (budget.kind == "constant" and times is None):
         return nothing
     if budget.kind == "constant":
-        return np.asarray(value - value[0])
+        known = value[np.isfinite(value)]
+        return np.asarray(value - known[0]) if known.size else nothing
     if budget.kind == "change":
         return _growth(amount.stored, times, value) - value
     return value
 
 
-def _growth(stored: Any, times: Array | None, like: Array) -> Array:
+def _growth(stored: Array | None, times: Array | None, like: Array) -> Array:
     """How fast an amount grows at each time, from its neighbours; at the first and last nobody knows.
 
     Nothing where there are no three times, or no amount.
     """
     growth = np.zeros_like(like)
     if stored is not None and times is not None and len(times) > 2:
-        amount = _numbers(stored)
         growth[[0, -1]] = np.nan
-        growth[1:-1] = (amount[2:] - amount[:-2]) / (times[2:] - times[:-2])
+        growth[1:-1] = (stored[2:] - stored[:-2]) / (times[2:] - times[:-2])
     return growth
 
 

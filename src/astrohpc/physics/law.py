@@ -4,6 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from astrohpc.physics.integrals import Integrals
 from astrohpc.physics.worlds import Worlds
 
@@ -64,6 +67,15 @@ class Budget:
         if self.kind == "bound":
             return any(name in names for name in self.needs)
         return all(name in names for name in self.needs)
+
+    def whole(self, integrals: Integrals) -> NDArray[np.bool_]:
+        """The samples that have every value that it takes in, [S]; a bound is one of what is there."""
+        there = np.ones(integrals.sums.samples, dtype=bool)
+        if self.kind != "bound":
+            for name in (*self.needs, *self.uses):
+                if name in integrals.layout:
+                    there &= integrals.whole(name)
+        return there
 
     def tolerance_of(self, engine: str) -> Tolerance:
         """The tolerance of an engine whose own was measured, else the law's."""

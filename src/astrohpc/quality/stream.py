@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from astrohpc.physics.budgets import Residual, amounts, evaluate, evaluate_columns
 from astrohpc.physics.integrals import Integrals
-from astrohpc.physics.law import Budget
 from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.sums import ZonalSums
@@ -65,7 +64,6 @@ class Stream:
     def _judged(self, whole: ZonalSums, end: int, part: slice) -> tuple[Residual, ...]:
         """The residuals of a part of the samples at hand, whose neighbours are at hand too."""
         times = None if self._times_s is None else self._times_s[self._begin : end]
-        integrals = Integrals(whole, self._layout)
         residuals = evaluate(
             whole,
             self._layout,
@@ -75,17 +73,14 @@ class Stream:
             only=self._laws,
             reference=self._first,
         )
-        grows = times is not None and self._samples > _NEIGHBOURS
-        return tuple(_cut(_of_whole(one, integrals, grows=grows), part) for one in residuals)
+        return tuple(_cut(one, part) for one in residuals)
 
     def columns(self, fields: Mapping[str, NDArray[Any]], sums: ZonalSums) -> tuple[Residual, ...]:
         """The residuals of laws that look at columns, of a block's samples alone."""
         if not self._columns:
             return ()
         world = self._world.take(np.zeros(sums.samples, np.intp))
-        integrals = Integrals(sums, self._layout)
-        found = evaluate_columns(fields, self._layout, world, self._columns, engine=self._engine)
-        return tuple(_of_whole(one, integrals, grows=False) for one in found)
+        return evaluate_columns(fields, self._layout, world, self._columns, engine=self._engine)
 
     def _note_first(self, sums: ZonalSums) -> None:
         """What should stay constant is held against the first sample that has all of its values."""
@@ -95,40 +90,11 @@ class Stream:
             if budget.kind != "constant" or np.isfinite(self._first.get(name, np.nan)).all():
                 continue
             self._first[name] = np.array(np.nan)
-            whole = np.flatnonzero(_whole(integrals, budget))
+            whole = np.flatnonzero(budget.whole(integrals))
             if self._samples > 1 and whole.size:
                 first = _cut_sums(sums, slice(whole[0], whole[0] + 1))
                 amount = amounts(first, self._layout, self._world, [name])[name]
                 self._first[name] = np.asarray(amount.value, np.float64)
-
-
-def _whole(integrals: Integrals, budget: Budget) -> NDArray[np.bool_]:
-    """The samples that have every value that a law takes in."""
-    there = np.ones(integrals.sums.samples, bool)
-    for name in (*budget.needs, *budget.uses):
-        if name in integrals.layout:
-            there &= integrals.whole(name)
-    return there
-
-
-def _of_whole(one: Residual, integrals: Integrals, *, grows: bool) -> Residual:
-    """Without what was measured of a part of the values; a bound is one of what is there.
-
-    Growth is judged only where both neighbours have all values, too.
-    """
-    if one.budget.kind == "bound":
-        return one
-    there = _whole(integrals, one.budget)
-    judged = one.judged & there
-    if grows and one.budget.kind == "change":
-        judged[1:] &= there[:-1]
-        judged[:-1] &= there[1:]
-    return replace(
-        one,
-        value=np.where(there, one.value, np.nan),
-        judged=judged,
-        passed=one.passed & judged,
-    )
 
 
 def _joined(one: ZonalSums, other: ZonalSums) -> ZonalSums:

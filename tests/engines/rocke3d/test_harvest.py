@@ -50,6 +50,7 @@ def test_units_signs_and_axes_are_canonical(tmp_path: Path) -> None:
         assert mean("rsut") == pytest.approx(0.3 * FLUX_WM2 / 4, rel=1e-6)
         assert mean("rlut") == pytest.approx(170.0)
         assert mean("hfss") == pytest.approx(20.0)
+        assert mean("hfds") == pytest.approx(-23.5)
         assert mean("clt") == pytest.approx(0.6)
         assert out.ta.dims == ("time", "lev", "lat", "lon")
         assert out.ta[0, :, 0, 0].values == pytest.approx([210.0, 250.0, 280.0])
