@@ -8,6 +8,7 @@ import torch
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines import horovod_start
 from astrohpc.train.engines.base import Engine
+from astrohpc.train.engines.failures import met
 from astrohpc.train.engines.rendezvous import Place, find_place
 
 NAMES = ("auto", "single", "horovod", "ddp", "fsdp")
@@ -84,18 +85,26 @@ def open_engine(
     """Meet the other ranks. ``param_dtype`` is what FSDP computes in, with sums in float32."""
     place = place or find_place()
     choice = choose(settings, place.size, horovod_start.is_built())
+    engine = _opened(choice.name, settings, place, param_dtype)
+    if engine.size > 1:
+        met(engine)
+    return engine, choice
+
+
+def _opened(
+    name: str, settings: EngineSettings, place: Place, param_dtype: torch.dtype | None
+) -> Engine:
     device = device_of(place)
     bucket_bytes, timeout_s = int(settings.bucket_mib * 2**20), settings.timeout_s
-    if choice.name == "single":
+    if name == "single":
         from astrohpc.train.engines.single import Single  # noqa: PLC0415
 
-        return Single(device), choice
-    if choice.name == "horovod":
+        return Single(device)
+    if name == "horovod":
         from astrohpc.train.engines.horovod import Horovod  # noqa: PLC0415
 
-        made = Horovod(place, device, bucket_bytes=bucket_bytes, timeout_s=timeout_s)
-        return made, choice
-    if choice.name == "ddp":
+        return Horovod(place, device, bucket_bytes=bucket_bytes, timeout_s=timeout_s)
+    if name == "ddp":
         from astrohpc.train.engines.ddp import Ddp  # noqa: PLC0415
 
         return Ddp(
@@ -104,12 +113,10 @@ def open_engine(
             bucket_bytes=bucket_bytes,
             timeout_s=timeout_s,
             unused_parameters=settings.unused_parameters,
-        ), choice
+        )
     from torch.distributed.fsdp import MixedPrecisionPolicy  # noqa: PLC0415
 
     from astrohpc.train.engines.fsdp import Fsdp  # noqa: PLC0415
 
     policy = MixedPrecisionPolicy(param_dtype=param_dtype, reduce_dtype=torch.float32)
-    return Fsdp(
-        place, device, timeout_s=timeout_s, precision=policy if param_dtype else None
-    ), choice
+    return Fsdp(place, device, timeout_s=timeout_s, precision=policy if param_dtype else None)

@@ -72,22 +72,44 @@ def _sentence(error: RuntimeError, doing: str) -> str:
     )
 
 
+_with_others: set[int] = set()  # engines that have met other ranks and not yet parted from them
+
+
+def met(engine: object) -> None:
+    """Note that an engine has threads and connections to other ranks."""
+    _with_others.add(id(engine))
+
+
+def parted(engine: object) -> None:
+    """Note that it has none any more."""
+    _with_others.discard(id(engine))
+
+
 def run(main: Callable[[], int]) -> int:
     """The exit code of a job's rank: 78 for what the user can mend, 75 for what to try again.
 
-    Where a rank is lost we leave without goodbye: Horovod's and torch's own would wait for the
-    others, or abort.
+    Who has not parted from the others leaves without goodbye: Horovod's and torch's own would wait for
+    them, or abort, and the code would be lost.
     """
+    code, lost = _ended(main)
+    if lost or _with_others:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _ended(main: Callable[[], int]) -> tuple[int, bool]:
+    """The exit code, and whether a rank was lost, perhaps before all had met."""
     try:
-        return main()
+        return main(), False
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return EXIT_CODE[Outcome.BAD_CONFIG]
+        return EXIT_CODE[Outcome.BAD_CONFIG], False
     except RuntimeError as error:
         if not is_lost_rank(error):
             raise
         # FSDP's collectives are in the model's forward, which is not ours.
         said = str(error) if isinstance(error, RankLost) else _sentence(error, "training")
         print(f"error: {said}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(EXIT_CODE[Outcome.CHECKPOINTED])
+        return EXIT_CODE[Outcome.CHECKPOINTED], True
