@@ -75,7 +75,12 @@ SOURCES = {
             ("spectra", "spectra_long"),
             (
                 *(formulas.normals4, spectra.to_word, spectra.seen_at, spectra.slope_within),
-                *(spectra.light_below, spectra.blurred, spectra.curve_between, spectra.mean_between),
+                *(
+                    spectra.light_below,
+                    spectra.blurred,
+                    spectra.curve_between,
+                    spectra.mean_between,
+                ),
                 *(spectra.smooth_curve, spectra.answered, spectra.photon_noise, spectra.even_noise),
                 spectra.disturbed,
             ),

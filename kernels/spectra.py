@@ -120,7 +120,7 @@ def _width(grid: Grid, bins: Floats) -> float:
     for start in range(0, bins.size, PIECE):
         part = 0.0
         for i in range(start, min(start + PIECE, bins.size)):
-            part += grid.width[i] if bins[i] == bins[i] else 0.0  # noqa: PLR0124 - not NaN
+            part += grid.width[i] if bins[i] == bins[i] else 0.0
         whole += part
     return whole
 

@@ -1,6 +1,7 @@
 """Spectra that lie on a GPU: what :mod:`.spectra` does, bit for bit, by ``spectra.cu``."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from astrohpc.kernels.cuda import launch
 from astrohpc.kernels.sources import STORED
 from astrohpc.kernels.spectra_desk import PIECE, Grid, Manner, Plan
-from astrohpc.kernels.tensors import Tensor, cupy, packed
+from astrohpc.kernels.tensors import Stream, Tensor, cupy, packed
 
 THREADS = 512
 _ABREAST = 5  # as in spectra.cu
@@ -58,12 +59,12 @@ class SpectraOnGpu:
         if out.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"{out.name}: holds {out.dtype}; give float32 or bfloat16.")
         self._tensors = {"values": values, "out": out, "given": given, "sigma": sigma}
-        self._grid, self._manner, self._on = grid, manner, out.stream
+        self._grid, self._manner, self._stream = grid, manner, out.stream
         self._variant = {"X": STORED[out.dtype]}
         self._item = 2 if out.dtype == "bfloat16" else 4
         samples, self._bins = out.shape
         module = cupy()
-        with self._stream():
+        with _on(self._stream):
             self._totals = module.empty((samples, 4), np.float64)
             self._state = module.empty((samples, 2), np.int64)
             bytes_of, offsets = packed(grid_arrays(grid))
@@ -79,10 +80,6 @@ class SpectraOnGpu:
                 self._room = module.empty((self._blocks, words), np.float64)
                 self._shared = 0
 
-    def _stream(self) -> Any:
-        cuda = cupy().cuda
-        return _Both(cuda.Device(self._on.device), cuda.ExternalStream(self._on.pointer))
-
     def augment(self, first: int, plan: Plan) -> None:
         """Do the samples from ``first`` on that a plan is of; they are not waited for."""
         count = len(plan.sample)
@@ -91,20 +88,21 @@ class SpectraOnGpu:
             name: each.pointer + first * self._bins * step[name] if each is not None else 0
             for name, each in self._tensors.items()
         }
-        with self._stream():
+        with _on(self._stream):
             tensors["totals"] = self._totals[first:].data.ptr
             tensors["state"] = self._state[first:].data.ptr
             tensors[_ROOM] = self._room.data.ptr if self.kernel == "spectra_long" else 0
             bytes_of, offsets = packed(plan_arrays(plan))
             sent = cupy().asarray(bytes_of)
             held = {name: sent.data.ptr + at for name, at in offsets.items()}
-            words = job(tensors, {**self._grid_at, **held}, self._bins, self._grid, plan, self._manner)
+            held = {**self._grid_at, **held}
+            words = job(tensors, held, self._bins, self._grid, plan, self._manner)
             given = cupy().asarray(words)
             launch(
                 "spectra",
                 self.kernel,
                 self._variant,
-                self._on,
+                self._stream,
                 (min(count, self._blocks),),
                 THREADS,
                 (np.uint64(given.data.ptr),),
@@ -113,23 +111,16 @@ class SpectraOnGpu:
 
     def found(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Totals and states of all samples, when they are there."""
-        with self._stream():
+        with _on(self._stream):
             return self._totals.get(), self._state.get()
 
 
-class _Both:
-    """Two scopes as one, of CuPy's, which enter again and again."""
-
-    def __init__(self, outer: Any, inner: Any) -> None:
-        self._outer, self._inner = outer, inner
-
-    def __enter__(self) -> None:
-        self._outer.__enter__()
-        self._inner.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self._inner.__exit__(*error)
-        self._outer.__exit__(*error)
+@contextlib.contextmanager
+def _on(stream: Stream) -> Iterator[None]:
+    """What is made and sent here goes to this GPU and on this stream."""
+    cuda = cupy().cuda
+    with cuda.Device(stream.device), cuda.ExternalStream(stream.pointer):
+        yield
 
 
 def room_words(bins: int, edges: int, nodes: int) -> int:

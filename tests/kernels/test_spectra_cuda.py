@@ -1,7 +1,11 @@
 """spectra.cu against its twin: on the host always, on a GPU where one is. All spectra are synthetic."""
 
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,10 +15,9 @@ from astrohpc.augment import spectra as augmentation
 from astrohpc.augment.spectra import augment
 from astrohpc.augment.spectra_policy import Draws, SpectraPolicy
 from astrohpc.errors import ConfigError
-from astrohpc.kernels import spectra_desk as desk
 from astrohpc.kernels import spectra_gpu
 from astrohpc.kernels.sources import SOURCES
-from astrohpc.kernels.spectra_gpu import SpectraOnGpu, room_words
+from astrohpc.kernels.spectra_gpu import SpectraOnGpu
 from astrohpc.kernels.tensors import Stream, Tensor
 from astrohpc.physics.wavelengths import Wavelengths
 
@@ -45,43 +48,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("spectra")
 
 
-class InName:
-    """What SpectraOnGpu does, on the host: kernels over arrays at addresses, three spectra by two blocks."""
+class Seen(np.ndarray):
+    """An array as CuPy has them."""
 
-    folder: Path
-    kernel = "spectra"
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
 
-    def __init__(self, values, out, grid, manner, given=None, sigma=None):
-        self.tensors = {"values": values, "out": out, "given": given, "sigma": sigma}
-        self.grid, self.manner = grid, manner
-        (samples, self.bins), self.dtype = out.shape, out.dtype
-        self.totals = np.full((samples, 4), 77.0)
-        self.state = np.full((samples, 2), 77)
-
-    def augment(self, first: int, plan: desk.Plan) -> None:
-        kind = {"float32": "f32", "bfloat16": "bf16"}[self.dtype]
-        step = {"values": 4 if kind == "f32" else 2, "given": 4, "sigma": 4}
-        step["out"] = step["values"]
-        at = {
-            name: each.pointer + first * self.bins * step[name] if each else 0
-            for name, each in self.tensors.items()
-        }
-        at["totals"] = self.totals[first:].ctypes.data
-        at["state"] = self.state[first:].ctypes.data
-        words = room_words(self.bins, len(self.grid.edge), len(self.grid.node))
-        room = np.full((2, words), 1e300)
-        at["room"] = room.ctypes.data
-        arrays = {**spectra_gpu.grid_arrays(self.grid), **spectra_gpu.plan_arrays(plan)}
-        its = {**spectra_gpu.grid_arrays(self.grid)}, {**spectra_gpu.plan_arrays(plan)}
-        held = {name: array.ctypes.data for part in its for name, array in part.items()}
-        assert len(held) == len(arrays)
-        job = spectra_gpu.job(at, held, self.bins, self.grid, plan, self.manner)
-        run = host_kernels(SOURCES["spectra"].text({"X": kind}), KERNELS, self.folder)
-        shared = 8 * words if self.kernel == "spectra" else 0
-        run[self.kernel]((2,), 64, job, shared_bytes=shared)
-
-    def found(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.totals, self.state
+    def get(self) -> np.ndarray:
+        return np.array(self)
 
 
 def as_if(name: str, array: Any) -> Tensor:
@@ -93,24 +68,50 @@ def as_if(name: str, array: Any) -> Tensor:
 
 
 @pytest.fixture
-def in_name_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> type[InName]:
-    """Tensors of the CPU pass for those of a GPU from here on, and kernels run on the host."""
+def in_name_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Called with a kernel's name: tensors of the CPU pass for those of a GPU whose shared memory makes that
+    kernel the one to take, and kernels run on the host; the names of those launched."""
 
-    class Here(InName):
-        pass
+    def begin(kernel: str) -> list[str]:
+        launched = []
 
-    Here.folder = folder
-    monkeypatch.setattr(augmentation, "on_gpu", lambda array: hasattr(array, "data_ptr"))
-    monkeypatch.setattr(
-        augmentation, "tensors", lambda held: {name: as_if(name, each) for name, each in held.items()}
-    )
-    monkeypatch.setattr(spectra_gpu, "SpectraOnGpu", Here)
-    monkeypatch.setattr(augmentation, "_AT_ONCE_ON_GPU", 2)
-    return Here
+        def launch(name, its, variant, stream, grid, block, arguments, shared):
+            assert (stream, block) == (Stream(0, 0), spectra_gpu.THREADS)
+            run = host_kernels(SOURCES[name].text(variant), KERNELS, folder)
+            run[its](grid, 64, *arguments, shared_bytes=shared)
+            launched.append(its)
+
+        class Device(contextlib.nullcontext):
+            attributes: ClassVar = {
+                "MaxSharedMemoryPerBlockOptin": 232448 if kernel == "spectra" else 1024,
+                "MultiProcessorCount": 1,
+            }
+
+        library = SimpleNamespace(
+            cuda=SimpleNamespace(Device=Device, ExternalStream=contextlib.nullcontext),
+            empty=lambda shape, kind: np.full(shape, 77, kind).view(Seen),
+            asarray=lambda array: array.view(Seen),
+        )
+        monkeypatch.setattr(spectra_gpu, "cupy", lambda: library)
+        monkeypatch.setattr(spectra_gpu, "launch", launch)
+        monkeypatch.setattr(augmentation, "on_gpu", lambda array: hasattr(array, "data_ptr"))
+        monkeypatch.setattr(
+            augmentation,
+            "tensors",
+            lambda held: {name: as_if(name, each) for name, each in held.items()},
+        )
+        monkeypatch.setattr(augmentation, "_AT_ONCE_ON_GPU", 2)
+        return launched
+
+    return begin
 
 
 def bits(values: Any) -> np.ndarray:
-    return values.view(torch_of().int16).numpy() if hasattr(values, "data_ptr") else values.view("i2")
+    return (
+        values.view(torch_of().int16).numpy()
+        if hasattr(values, "data_ptr")
+        else values.view(np.int16)
+    )
 
 
 def torch_of() -> Any:
@@ -144,7 +145,11 @@ CASES: dict[str, tuple[str, SpectraPolicy, dict[str, Any]]] = {
     ),
     "a response": ("falling", only(response=0.05), {}),
     "photon noise": ("logarithmic", only(snr=(5.0, 50.0)), {"with_sigma": True}),
-    "even noise": ("falling", only(snr=(0.8, 2.0), noise="even", keep_total=False, positive=True), {}),
+    "even noise": (
+        "falling",
+        only(snr=(0.8, 2.0), noise="even", keep_total=False, positive=True),
+        {},
+    ),
     "noise that is known": ("with gaps", only(), {"sigma": True, "with_sigma": True}),
     "no noise and its sigma": ("logarithmic", only(shift=0.1), {"with_sigma": True}),
     "gaps": ("logarithmic", only(gaps=4, gap_share=(0.05, 0.4)), {}),
@@ -159,6 +164,11 @@ CASES: dict[str, tuple[str, SpectraPolicy, dict[str, Any]]] = {
 }
 
 
+def tensor_of(case: str, bfloat16: bool) -> Any:
+    flux = torch_of().from_numpy(flux_of(grid_of(CASES[case][0])))
+    return flux.bfloat16() if bfloat16 else flux
+
+
 def run(case: str, flux: Any, **more: Any) -> Any:
     grid_name, policy, given = CASES[case]
     grid = grid_of(grid_name)
@@ -170,18 +180,79 @@ def run(case: str, flux: Any, **more: Any) -> Any:
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_the_kernel_run_on_the_host_gives_the_bits_of_the_twin(
-    in_name_only: type[InName], case: str, bfloat16: bool
+def test_the_kernels_run_on_the_host_give_the_bits_of_the_twin(
+    in_name_only: Callable[[str], list[str]], case: str, bfloat16: bool
 ) -> None:
-    torch = torch_of()
-    flux = flux_of(grid_of(CASES[case][0]))
-    wanted = None if bfloat16 else run(case, flux, threads=1)
-    tensor = torch.from_numpy(flux)
-    if bfloat16:
-        tensor = tensor.bfloat16()
-        augmentation.on_gpu, seen = (lambda _: False), augmentation.on_gpu
-        wanted = run(case, tensor, threads=1)
-        augmentation.on_gpu = seen
+    flux = tensor_of(case, bfloat16)
+    wanted = run(case, flux, threads=1)
     for kernel in KERNELS:
-        in_name_only.kernel = kernel
-        same(run(case, tensor), wanted)
+        launched = in_name_only(kernel)
+        same(run(case, flux), wanted)
+        assert launched == [kernel, kernel]
+    same(run(case, flux, out=flux), wanted)
+
+
+def test_a_spectrum_that_cannot_be_had_right_is_told_as_by_the_twin(
+    in_name_only: Callable[[str], list[str]],
+) -> None:
+    in_name_only("spectra")
+    torch = torch_of()
+    grid = grid_of("falling")
+    spoilt = torch.ones(3, grid.count)
+    spoilt[1, 17], spoilt[1, 300] = torch.nan, torch.inf
+    below = torch.ones(3, grid.count)
+    below[2] = -1.0
+    signs = torch.tensor([1.0, -1.0]).repeat(3, grid.count)[:, : grid.count].contiguous()
+    for flux, policy, said in (
+        (spoilt, only(shift=0.1), "sample 1 has no finite number at index 17;"),
+        (below, only(snr=(10.0, 10.0)), "sample 2 has a mean that is not above 0"),
+        (signs, only(response=0.02), "sample 0 has so little above zero"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            augment(flux, grid, policy, seed=1)
+
+
+def test_tensors_of_different_places_or_kinds_are_refused(
+    in_name_only: Callable[[str], list[str]],
+) -> None:
+    in_name_only("spectra")
+    torch = torch_of()
+    grid = grid_of("falling")
+    flux = torch.ones(3, grid.count)
+    for changes, said in (
+        ({"out": np.ones((3, grid.count), np.float32)}, "out: .* lie where it does"),
+        ({"out": flux.bfloat16()}, "out: .* precision"),
+        ({"flux": flux.double()}, "flux: holds torch.float64"),
+        ({"flux": flux[:, ::2]}, "flux: its values do not follow"),
+        ({"sigma": -flux}, "sigma: it has values that are below 0"),
+        ({"sigma": flux.double()}, "sigma: it must be contiguous float32"),
+        ({"flux": flux.numpy(), "sigma": flux}, "sigma: lies on a GPU, and flux does not"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            augment(**{"flux": flux, "wavelengths": grid, "policy": only(), "seed": 1, **changes})
+    with pytest.raises(ValueError, match=r"sigma: is \(3, 401\) of bfloat16 where .* of float32"):
+        SpectraOnGpu(
+            *(as_if("flux", flux), as_if("out", flux), None, None),
+            as_if("sigma", flux.bfloat16()),
+        )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_the_kernel_really_on_a_gpu_gives_the_bits_of_the_twin(
+    gpu_torch: Any, case: str, bfloat16: bool
+) -> None:
+    flux = tensor_of(case, bfloat16)
+    wanted, made = run(case, flux, threads=1), run(case, flux.cuda())
+    sigma = None if made.sigma is None else made.sigma.cpu()
+    same(replace(made, values=made.values.cpu(), sigma=sigma), wanted)
+
+
+@pytest.mark.gpu
+def test_a_long_spectrum_really_on_a_gpu_gives_the_bits_of_the_twin(gpu_torch: Any) -> None:
+    grid = Wavelengths.from_centres(np.geomspace(0.5, 5.0, 30000))
+    flux = gpu_torch.from_numpy(flux_of(grid))
+    more: dict[str, Any] = {"wavelengths": grid, "policy": SpectraPolicy(), "seed": 3}
+    wanted, made = augment(flux, **more), augment(flux.cuda(), **more)
+    same(replace(made, values=made.values.cpu()), wanted)

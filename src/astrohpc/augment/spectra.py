@@ -3,8 +3,8 @@
     made = augment(flux, wavelengths, SpectraPolicy(), seed=1, samples=ids)
 
 ``flux`` is [B, N], float32 or bfloat16, numpy or a torch tensor on the CPU or a GPU, which is not copied and
-gives the same bits on both. All that a policy asks for is one pass: every spectrum is read once, written once, and its total is restored while it
-is in the cache. What each step keeps:
+gives the same bits on both. All that a policy asks for is one pass: every spectrum is read once, written
+once, and its total is restored while it is in the cache. What each step keeps:
 
 - *shift, stretch*: light (value times width) of a density, values of a ratio; in both cases what
   comes from beyond the spectrum, or from a gap in it, is NaN and never guessed.
@@ -51,7 +51,8 @@ class Augmented:
     """Spectra like those that came, ``sigma`` of the noise where asked for, and what became of totals.
 
     ``totals`` [B, 4] are value times width in µm: of all that came; what is wanted of the bins that are left
-    after shift and resolution; what they hold; and what gaps took of that. ``sigma`` lies where ``flux`` does.
+    after shift and resolution; what they hold; and what gaps took of that. ``sigma`` lies
+    where ``flux`` does.
     """
 
     values: Any
@@ -83,8 +84,8 @@ def augment(
 
     ``samples`` are the spectra's own numbers, by which random numbers are drawn; 0 to B - 1 without them.
     ``draws`` replace what the policy would draw. ``sigma`` [B, N] is noise that is known and takes the
-    place of the policy's model: an array of numpy, or a tensor on the GPU where ``flux`` is on it. ``out`` may
-    be ``flux`` itself. ``threads`` 0 is one for each core.
+    place of the policy's model: an array of numpy, or a tensor on ``flux``'s GPU. ``out`` may be ``flux``
+    itself. ``threads`` 0 is one for each core.
     """
     words, half = _words(flux, "flux")
     b, n = words.shape
@@ -107,7 +108,7 @@ def augment(
         raise ConfigError(
             f"draws: {len(drawn.shift)} do not go with {b} spectra; give one for each."
         )
-    noise = _noise(policy, drawn, sigma, (b, n))
+    noise = _noise(policy, drawn, sigma, (b, n), there)
     if noise != desk.NO_NOISE and policy.keep_total and n == 1:
         raise ConfigError("keep_total: of one bin nothing would be left to noise; set it to false.")
     _check_gaps(drawn, n)
@@ -152,7 +153,7 @@ _Found = tuple[Any, Doubles, NDArray[np.int64]]  # sigma, totals, state
 def _run(batch: _Batch, planned: Callable[[slice], desk.Plan], threads: int) -> _Found:
     """On the processor."""
     b, n = batch.words.shape
-    given = np.zeros((0, n), np.float32) if batch.sigma is None else batch.sigma
+    given = np.zeros((0, n), np.float32) if batch.sigma is None else np.asarray(batch.sigma)
     used = np.empty((b if batch.with_sigma else 0, n), np.float32)
     totals, state = np.empty((b, 4)), np.empty((b, 2), np.int64)
 
@@ -246,11 +247,11 @@ def _words(array: Any, name: str) -> tuple[Any, bool]:
     return (plain if half else plain.view(np.uint32)), half
 
 
-def _noise(
-    policy: SpectraPolicy, drawn: Draws, sigma: Any, shape: tuple[int, int]
-) -> int:
+def _noise(policy: SpectraPolicy, drawn: Draws, sigma: Any, shape: tuple[int, int]) -> int:
     """Which noise."""
     if sigma is not None:
+        if on_gpu(sigma) and not there:
+            raise ConfigError("sigma: lies on a GPU, and flux does not; bring both to one place.")
         close = sigma.is_contiguous() if hasattr(sigma, "data_ptr") else sigma.flags.c_contiguous
         if tuple(sigma.shape) != shape or not str(sigma.dtype).endswith("float32") or not close:
             raise ConfigError(f"sigma: it must be contiguous float32 {shape}; convert it.")
