@@ -247,7 +247,9 @@ def _words(array: Any, name: str) -> tuple[Any, bool]:
     return (plain if half else plain.view(np.uint32)), half
 
 
-def _noise(policy: SpectraPolicy, drawn: Draws, sigma: Any, shape: tuple[int, int]) -> int:
+def _noise(
+    policy: SpectraPolicy, drawn: Draws, sigma: Any, shape: tuple[int, int], there: bool
+) -> int:
     """Which noise."""
     if sigma is not None:
         if on_gpu(sigma) and not there:
