@@ -1,15 +1,13 @@
 """spectra.cu against its twin: on the host always, on a GPU where one is. All spectra are synthetic."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
-from support_cuda import host_kernels
+from support_cuda import host_kernels, library_in_name_only
 
 from astrohpc.augment import spectra as augmentation
 from astrohpc.augment.spectra import augment
@@ -48,17 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("spectra")
 
 
-class Seen(np.ndarray):
-    """An array as CuPy has them."""
-
-    @property
-    def data(self) -> Any:
-        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
-
-    def get(self) -> np.ndarray:
-        return np.array(self)
-
-
 def as_if(name: str, array: Any) -> Tensor:
     """A tensor of the CPU as if it were on a GPU."""
     kind = str(array.dtype).removeprefix("torch.")
@@ -81,17 +68,8 @@ def in_name_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
             run[its](grid, 64, *arguments, shared_bytes=shared)
             launched.append(its)
 
-        class Device(contextlib.nullcontext):
-            attributes: ClassVar = {
-                "MaxSharedMemoryPerBlockOptin": 232448 if kernel == "spectra" else 1024,
-                "MultiProcessorCount": 1,
-            }
-
-        library = SimpleNamespace(
-            cuda=SimpleNamespace(Device=Device, ExternalStream=contextlib.nullcontext),
-            empty=lambda shape, kind: np.full(shape, 77, kind).view(Seen),
-            asarray=lambda array: array.view(Seen),
-        )
+        most = 232448 if kernel == "spectra" else 1024
+        library = library_in_name_only(MaxSharedMemoryPerBlockOptin=most, MultiProcessorCount=1)
         monkeypatch.setattr(spectra_gpu, "cupy", lambda: library)
         monkeypatch.setattr(spectra_gpu, "launch", launch)
         monkeypatch.setattr(augmentation, "on_gpu", lambda array: hasattr(array, "data_ptr"))
