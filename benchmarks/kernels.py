@@ -79,7 +79,7 @@ def on_cpu(effort: Effort) -> dict[str, Any]:
 
 def not_on_gpu(gigabytes: float) -> dict[str, Any]:
     """The compile report, and bytes of the batches that would have been measured."""
-    layout, stack = budgets.batch(1)  # two samples, for their layout
+    layout, _ = budgets.batch(1)  # two samples, for their layout
     grid, levels, _, times = chains.SIZES["300 MB"]
     chains.SIZES["one"] = (grid, levels, 1, 1)
     fields = chains.Work("one").layout

@@ -29,9 +29,10 @@ from astrohpc.physics.sums import zonal_sums, zonal_sums_torch
 from astrohpc.physics.worlds import Worlds
 from kernels_parts.counted import chain_bytes, spectra_bytes, zonal_bytes
 
+DEVICE = "cuda"
 BINS = 4096
 _PEERS_SPECTRA = 4096  # of the batch: peers take many times its memory
-_MAPPED_PLANES = 2000
+_MAPPED_SAMPLES = 4  # of the batch: this takes a call for each of their planes
 Ways = dict[str, tuple[Callable[[], object], int]]  # and the bytes of batch that each does
 
 
@@ -58,7 +59,7 @@ def measure(gigabytes: float, repeats: int) -> dict[str, Any]:
 
 def copied(gigabytes: float, repeats: int) -> float:
     """GB/s, read and written, of a device-to-device copy of such a batch."""
-    one = torch.zeros(int(gigabytes * 1e9) // 4, device="cuda")
+    one = torch.zeros(int(gigabytes * 1e9) // 4, device=DEVICE)
     other = torch.empty_like(one)
     found = timed(lambda: other.copy_(one), 2 * one.nbytes, repeats)
     return float(found["gb_s"])
@@ -82,7 +83,7 @@ def timed(work: Callable[[], object], size: int, repeats: int) -> dict[str, Any]
 
 def _budgets(gigabytes: float) -> tuple[Ways, dict[str, int]]:
     layout, stack = budgets.batch(int(gigabytes * 1e9 / 2**20))
-    fields = layout.split(torch.from_numpy(stack).cuda())
+    fields = layout.split(torch.from_numpy(stack).to(DEVICE))
     worlds = Worlds(*(np.full(len(stack), value) for value in (6e6, 9.8, 7e-5, 287.0, 1004.0)))
     compiled = torch.compile(lambda its: vars(zonal_sums_torch(its, layout)))
     size = stack.nbytes
@@ -101,50 +102,44 @@ def _chain(gigabytes: float) -> tuple[Ways, dict[str, int]]:
     grid, levels, samples, times = chains.SIZES["300 MB"]
     one = 289e6 / samples
     chains.SIZES["on a GPU"] = (grid, levels, max(2, int(gigabytes * 1e9 / one)), times)
-    work = chains.Work("on a GPU", "cuda")
+    work = chains.Work("on a GPU", DEVICE)
     compiled = torch.compile(work.torch_chain)
     ways = work.ways()
     size = work.batch.nbytes
-    mapped, mapped_size = mapping(work)
+    mapped_samples = min(len(work.batch), _MAPPED_SAMPLES)
     return {
         "chain by augment.cu": (ways[chains.OURS], size),
         "chain by torch": (ways["torch chain"], size),
         "chain by torch, compiled": (lambda: compiled(work.batch, work.draws), size),
-        "warp alone by map_coordinates of cupyx, a plane at a time": (mapped, mapped_size),
+        "warp alone by map_coordinates of cupyx, a plane at a time": (
+            lambda: mapped(work, mapped_samples),
+            size * mapped_samples // len(work.batch),
+        ),
     }, chain_bytes(work.layout, *work.batch.shape[:2])
 
 
-def mapping(work: chains.Work) -> tuple[Callable[[], object], int]:
-    """The warp of planes as a person writes it with cupyx.scipy.ndimage, and the bytes of those planes."""
+def mapped(work: chains.Work, samples: int) -> None:
+    """The warp of samples as a person writes it with cupyx.scipy.ndimage."""
     import cupy
     from cupyx.scipy import ndimage
 
     rows, columns = work.layout.grid.shape
     at, _, _ = work.torch_chain.source(work.draws)
     places = torch.stack([(at[..., 1] + 1.0) * (rows + 1) / 2, (at[..., 0] + 1.0) * columns / 2], 1)
-    per_sample = work.batch[0, :, :].numel() // (rows * columns)
-    samples = max(1, min(len(work.batch), _MAPPED_PLANES // per_sample))
-    part = work.batch[:samples].reshape(samples, per_sample, rows, columns)
+    part = work.batch[:samples].flatten(1, 2)
     across = part.roll(columns // 2, -1)
-    padded = torch.cat([across[..., :1, :], part, across[..., -1:, :]], -2)
-    planes, where = cupy.asarray(padded), cupy.asarray(places[:samples].contiguous())
-    out = cupy.empty(part.shape, cupy.float32)
-
-    def run() -> None:
-        for s in range(samples):
-            for c in range(per_sample):
-                ndimage.map_coordinates(
-                    planes[s, c], where[s], output=out[s, c], order=1, mode="grid-wrap"
-                )
-
-    return run, part.numel() * 4
+    planes = cupy.asarray(torch.cat([across[..., :1, :], part, across[..., -1:, :]], -2))
+    where, out = cupy.asarray(places), cupy.empty(part.shape, cupy.float32)
+    for s in range(samples):
+        for c in range(part.shape[1]):
+            out[s, c] = ndimage.map_coordinates(planes[s, c], where[s], order=1, mode="grid-wrap")
 
 
 def _spectra(gigabytes: float) -> tuple[Ways, dict[str, int]]:
     made = synthetic_spectrum(BINS)
     grid, policy = made.wavelengths, SpectraPolicy()
     count = max(2, int(gigabytes * 1e9 / 4 / BINS))
-    flux = torch.from_numpy(made.values).reshape(1, BINS).cuda().repeat(count, 1)
+    flux = torch.from_numpy(made.values).reshape(1, BINS).to(DEVICE).repeat(count, 1)
     out, ids = torch.empty_like(flux), np.arange(count)
     drawn = draw(policy, 1, ids, BINS)
     few = min(count, _PEERS_SPECTRA)
@@ -154,12 +149,15 @@ def _spectra(gigabytes: float) -> tuple[Ways, dict[str, int]]:
     size = amplitude(policy.response, drawn.knots.shape[1])
     manner = desk.Manner(1, 0, size, desk.PHOTON, policy.keep_total, policy.positive)
     plan = plan_of(policy, grid, drawn, nodes, ids)
-    held = tensors({"flux": flux, "out": out})
-    ours = SpectraOnGpu(held["flux"], held["out"], at, manner)
+
+    def planned() -> None:
+        held = tensors({"flux": flux, "out": out})
+        SpectraOnGpu(held["flux"], held["out"], at, manner).augment(0, plan)
+
     compiled = torch.compile(lambda some: peers.torch(some, True))
     each = flux.nbytes // count
     return {
-        "spectra by spectra.cu, plans made before": (lambda: ours.augment(0, plan), flux.nbytes),
+        "spectra by spectra.cu, plans made before": (planned, flux.nbytes),
         "spectra by spectra.cu": (
             lambda: augment(flux, grid, policy, seed=1, out=out),
             flux.nbytes,
