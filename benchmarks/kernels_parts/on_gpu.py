@@ -9,6 +9,7 @@ What a peer cannot do is recorded in its own words.
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import augment as chains
@@ -33,7 +34,19 @@ DEVICE = "cuda"
 BINS = 4096
 _PEERS_SPECTRA = 4096  # of the batch: peers take many times its memory
 _MAPPED_SAMPLES = 4  # of the batch: this takes a call for each of their planes
-Ways = dict[str, tuple[Callable[[], object], int]]  # and the bytes of batch that each does
+_READ_AND_WRITE = 2.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to do something: the bytes of batch that it does, and how often they have to be moved."""
+
+    work: Callable[[], object]
+    size: int
+    moved: float
+
+
+Found = tuple[dict[str, Way], dict[str, int]]
 
 
 def measure(gigabytes: float, repeats: int) -> dict[str, Any]:
@@ -47,12 +60,13 @@ def measure(gigabytes: float, repeats: int) -> dict[str, Any]:
     for part in (_budgets, _chain, _spectra):
         ways, moved = part(gigabytes)
         name = part.__name__.strip("_")
-        found[name] = {way: timed(*each, repeats) for way, each in ways.items()}
-        found[name]["bytes"] = moved
-        factor = (moved["read"] + moved["written"]) / moved["batch"]
-        for one in found[name].values():
+        found[name] = {}
+        for title, way in ways.items():
+            one = timed(way.work, way.size, repeats)
             if "gb_s" in one:
-                one["share_of_copy"] = one["gb_s"] * factor / copy
+                one["share_of_copy"] = one["gb_s"] * way.moved / copy
+            found[name][title] = one
+        found[name]["bytes"] = moved
         torch.cuda.empty_cache()
     return found
 
@@ -81,41 +95,52 @@ def timed(work: Callable[[], object], size: int, repeats: int) -> dict[str, Any]
     return {"seconds": seconds, "gb_s": size / statistics.median(seconds) / 1e9}
 
 
-def _budgets(gigabytes: float) -> tuple[Ways, dict[str, int]]:
+def _budgets(gigabytes: float) -> Found:
     layout, stack = budgets.batch(int(gigabytes * 1e9 / 2**20))
     fields = layout.split(torch.from_numpy(stack).to(DEVICE))
     worlds = Worlds(*(np.full(len(stack), value) for value in (6e6, 9.8, 7e-5, 287.0, 1004.0)))
     compiled = torch.compile(lambda its: vars(zonal_sums_torch(its, layout)))
-    size = stack.nbytes
+    moved = zonal_bytes(layout, len(stack))
+
+    def way(run: Callable[[], object]) -> Way:
+        return Way(run, stack.nbytes, times_moved(moved))
+
     return {
-        "sums by zonal.cu, and all budgets": (
-            lambda: evaluate(zonal_sums(fields, layout), layout, worlds),
-            size,
+        "sums by zonal.cu, and all budgets": way(
+            lambda: evaluate(zonal_sums(fields, layout), layout, worlds)
         ),
-        "sums by zonal.cu": (lambda: zonal_sums(fields, layout), size),
-        "sums by torch": (lambda: zonal_sums_torch(fields, layout), size),
-        "sums by torch, compiled": (lambda: compiled(fields), size),
-    }, zonal_bytes(layout, len(stack))
+        "sums by zonal.cu": way(lambda: zonal_sums(fields, layout)),
+        "sums by torch": way(lambda: zonal_sums_torch(fields, layout)),
+        "sums by torch, compiled": way(lambda: compiled(fields)),
+    }, moved
 
 
-def _chain(gigabytes: float) -> tuple[Ways, dict[str, int]]:
+def times_moved(moved: dict[str, int]) -> float:
+    """How often a batch's bytes have to be moved."""
+    return (moved["read"] + moved["written"]) / moved["batch"]
+
+
+def _chain(gigabytes: float) -> Found:
     grid, levels, samples, times = chains.SIZES["300 MB"]
     one = 289e6 / samples
     chains.SIZES["on a GPU"] = (grid, levels, max(2, int(gigabytes * 1e9 / one)), times)
     work = chains.Work("on a GPU", DEVICE)
     compiled = torch.compile(work.torch_chain)
     ways = work.ways()
-    size = work.batch.nbytes
-    mapped_samples = min(len(work.batch), _MAPPED_SAMPLES)
+    size, few = work.batch.nbytes, min(len(work.batch), _MAPPED_SAMPLES)
+    moved = chain_bytes(work.layout, *work.batch.shape[:2])
+
+    def way(run: Callable[[], object]) -> Way:
+        return Way(run, size, times_moved(moved))
+
     return {
-        "chain by augment.cu": (ways[chains.OURS], size),
-        "chain by torch": (ways["torch chain"], size),
-        "chain by torch, compiled": (lambda: compiled(work.batch, work.draws), size),
-        "warp alone by map_coordinates of cupyx, a plane at a time": (
-            lambda: mapped(work, mapped_samples),
-            size * mapped_samples // len(work.batch),
+        "chain by augment.cu": way(ways[chains.OURS]),
+        "chain by torch": way(ways["torch chain"]),
+        "chain by torch, compiled": way(lambda: compiled(work.batch, work.draws)),
+        "warp alone by map_coordinates of cupyx, a plane at a time": Way(
+            lambda: mapped(work, few), size * few // len(work.batch), _READ_AND_WRITE
         ),
-    }, chain_bytes(work.layout, *work.batch.shape[:2])
+    }, moved
 
 
 def mapped(work: chains.Work, samples: int) -> None:
@@ -135,7 +160,7 @@ def mapped(work: chains.Work, samples: int) -> None:
             out[s, c] = ndimage.map_coordinates(planes[s, c], where[s], order=1, mode="grid-wrap")
 
 
-def _spectra(gigabytes: float) -> tuple[Ways, dict[str, int]]:
+def _spectra(gigabytes: float) -> Found:
     made = synthetic_spectrum(BINS)
     grid, policy = made.wavelengths, SpectraPolicy()
     count = max(2, int(gigabytes * 1e9 / 4 / BINS))
@@ -155,13 +180,16 @@ def _spectra(gigabytes: float) -> tuple[Ways, dict[str, int]]:
         SpectraOnGpu(held["flux"], held["out"], at, manner).augment(0, plan)
 
     compiled = torch.compile(lambda some: peers.torch(some, True))
-    each = flux.nbytes // count
+    moved = spectra_bytes(
+        count, BINS, plan.weight.shape[1], plan.knots.shape[1], plan.gaps.shape[1]
+    )
+
+    def way(run: Callable[[], object], spectra: int) -> Way:
+        return Way(run, spectra * (flux.nbytes // count), times_moved(moved))
+
     return {
-        "spectra by spectra.cu, plans made before": (planned, flux.nbytes),
-        "spectra by spectra.cu": (
-            lambda: augment(flux, grid, policy, seed=1, out=out),
-            flux.nbytes,
-        ),
-        "spectra by torch": (lambda: peers.torch(flux[:few], True), few * each),
-        "spectra by torch, compiled": (lambda: compiled(flux[:few]), few * each),
-    }, spectra_bytes(count, BINS, plan.weight.shape[1], plan.knots.shape[1], plan.gaps.shape[1])
+        "spectra by spectra.cu, plans made before": way(planned, count),
+        "spectra by spectra.cu": way(lambda: augment(flux, grid, policy, seed=1, out=out), count),
+        "spectra by torch": way(lambda: peers.torch(flux[:few], True), few),
+        "spectra by torch, compiled": way(lambda: compiled(flux[:few]), few),
+    }, moved
