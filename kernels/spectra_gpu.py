@@ -15,7 +15,7 @@ from astrohpc.kernels.tensors import Stream, Tensor, cupy, packed
 THREADS = 512
 _ABREAST = 5  # as in spectra.cu
 _FEW_WORDS = 512  # of shared memory that are left to the kernel and the driver
-_BLOCKS_EACH = 2  # of threads, on each multiprocessor: so many have registers
+_LONG_EACH = 1  # block of spectra_long on each multiprocessor: so many have registers
 
 # Members of Job in spectra.cu, in order.
 _ROOM = "room"
@@ -76,7 +76,7 @@ class SpectraOnGpu:
             self.kernel, self._blocks = "spectra", samples
             if self._shared > device["MaxSharedMemoryPerBlockOptin"] - _FEW_WORDS:
                 self.kernel = "spectra_long"
-                self._blocks = min(samples, _BLOCKS_EACH * device["MultiProcessorCount"])
+                self._blocks = min(samples, _LONG_EACH * device["MultiProcessorCount"])
                 self._room = module.empty((self._blocks, words), np.float64)
                 self._shared = 0
 
