@@ -14,7 +14,7 @@ from astrohpc.kernels.tensors import Stream, Tensor, cupy, packed
 
 THREADS = 512
 _ABREAST = 5  # as in spectra.cu
-_FEW_WORDS = 512  # of shared memory that are left to the kernel and the driver
+_LEFT_BYTES = 512  # of shared memory, for what the kernel has there besides
 _LONG_EACH = 1  # block of spectra_long on each multiprocessor: so many have registers
 
 # Members of Job in spectra.cu, in order.
@@ -74,7 +74,7 @@ class SpectraOnGpu:
             words = room_words(self._bins, len(grid.edge), len(grid.node))
             self._shared = 8 * words
             self.kernel, self._blocks = "spectra", samples
-            if self._shared > device["MaxSharedMemoryPerBlockOptin"] - _FEW_WORDS:
+            if self._shared > device["MaxSharedMemoryPerBlockOptin"] - _LEFT_BYTES:
                 self.kernel = "spectra_long"
                 self._blocks = min(samples, _LONG_EACH * device["MultiProcessorCount"])
                 self._room = module.empty((self._blocks, words), np.float64)
