@@ -59,20 +59,20 @@ POLICY = Policy(
 class Work:
     """One size: a synthetic batch, and the ways to augment it."""
 
-    def __init__(self, size: str) -> None:
+    def __init__(self, size: str, device: str = "cpu") -> None:
         grid, levels, samples, times = SIZES[size]
         blocks = [Block.canonical(name, levels) for name in LAYERED]
         blocks += [Block.canonical(name, 0) for name in FLAT]
         self.layout = Layout(
             tuple(blocks), target_grid(grid), sigma_layers(np.linspace(0.0, 1.0, levels + 1))
         )
-        self.batch = torch.from_numpy(synthetic(self.layout, samples, times))
+        self.batch = torch.from_numpy(synthetic(self.layout, samples, times)).to(device)
         self.ids = np.arange(samples)
         self.spread = np.ones(self.layout.channels) * 0.1
         table = blocks_of(self.layout, POLICY.mass_flux)
         self.draws = self.drawn(POLICY)
         assert POLICY.elastic is not None
-        self.torch_chain = TorchChain(self.layout, table, POLICY.elastic.points)
+        self.torch_chain = TorchChain(self.layout, table, POLICY.elastic.points, device)
         self.chain = Chain(POLICY)
         self.out = torch.zeros_like(self.batch)
 

@@ -21,6 +21,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -101,10 +102,14 @@ class Chains:
     def torch(self, flux: torch.Tensor, noise: bool) -> torch.Tensor:
         """As a person writes it for a batch in torch."""
         b, n = flux.shape
-        width = torch.from_numpy(self.width)
+
+        def there(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array).to(flux.device)
+
+        width = there(self.width)
         light = torch.nn.functional.pad(torch.cumsum(flux.double() * width, 1), (1, 0))
-        shift = torch.from_numpy(self.drawn.shift)[:, None]
-        edge = torch.from_numpy(self.edge)
+        shift = there(self.drawn.shift)[:, None]
+        edge = there(self.edge)
         at = (edge / (1.0 + shift)).contiguous()
         place = torch.searchsorted(edge, at).clamp(1, n)
         low, high = edge[place - 1], edge[place]
@@ -113,9 +118,9 @@ class Chains:
         outside = (at < edge[0]) | (at > edge[-1])
         lost = outside[:, :-1] | outside[:, 1:]
         per_log = torch.where(lost, 0.0, torch.diff(seen, dim=1)).float()
-        sigma = torch.from_numpy(self.sigma).float()[:, None]
+        sigma = there(self.sigma).float()[:, None]
         reach = int(np.ceil(4.0 * self.sigma.max()))
-        x = torch.arange(-reach, reach + 1)
+        x = torch.arange(-reach, reach + 1, device=flux.device)
         kernel = torch.exp(-0.5 * (x / sigma) ** 2) * (x.abs() <= 4.0 * sigma)
         kernel /= kernel.sum(1, keepdim=True)
         smooth = torch.nn.functional.conv1d
@@ -125,46 +130,36 @@ class Chains:
         y = torch.where(lost, 0.0, y)
         w = width.float()
         total = (y * w).sum(1, keepdim=True)
-        y = y * (
-            1.0 + self.size * (torch.from_numpy(self.drawn.knots) @ torch.from_numpy(self.basis).T)
-        )
+        y = y * (1.0 + self.size * (there(self.drawn.knots) @ there(self.basis).T))
         y = y * (total / (y * w).sum(1, keepdim=True))
         if noise:
             mean = total / (w * ~lost).sum(1, keepdim=True)
-            snr = torch.from_numpy(self.drawn.snr).float()[:, None]
+            snr = there(self.drawn.snr).float()[:, None]
             y = y + torch.sqrt(y.clamp(min=0.0) * mean) / snr * torch.randn_like(y)
             y = torch.where(lost, 0.0, y)
             y = y * (total / (y * w).sum(1, keepdim=True))
         y = torch.where(lost, torch.nan, y)
-        number = torch.arange(n)
+        number = torch.arange(n, device=flux.device)
         for g in range(self.drawn.gaps.shape[1]):
-            first, last = torch.from_numpy(self.drawn.gaps[:, g]).T[..., None]
+            first, last = there(self.drawn.gaps[:, g]).T[..., None]
             y = torch.where((number >= first) & (number < last), torch.nan, y)
         return y
 
 
-def main() -> None:
-    """Measure, print a table and the ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--spectra", type=int, default=256)
-    parser.add_argument("--bins", type=int, default=4096)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="write the results as JSON")
-    arguments = parser.parse_args()
+def measure(spectra: int, bins: int, repeats: int) -> dict[str, Any]:
+    """CPU seconds of all ways, in turns, and how far apart they are."""
     torch.set_num_threads(1)
-    made = synthetic_spectrum(arguments.bins)
+    made = synthetic_spectrum(bins)
     grid = made.wavelengths
-    flux = np.tile(made.values, (arguments.spectra, 1))
+    flux = np.tile(made.values, (spectra, 1))
     policy = SpectraPolicy()
-    ids = np.arange(arguments.spectra)
-    drawn = draw(policy, 1, ids, arguments.bins)
+    ids = np.arange(spectra)
+    drawn = draw(policy, 1, ids, bins)
     chains = Chains(grid, policy, drawn)
     tensor = torch.from_numpy(flux)
     out = np.empty_like(flux)
     calm = replace(policy, snr=())
-    quiet = replace(drawn, snr=np.full(arguments.spectra, np.nan))
+    quiet = replace(drawn, snr=np.full(spectra, np.nan))
     same = augment(flux, grid, calm, seed=1, draws=quiet, threads=1).values
     peers = {NUMPY: chains.numpy(flux, False), TORCH: chains.torch(tensor, False).numpy()}
     difference = {name: float(np.nanmax(np.abs(same - got))) for name, got in peers.items()}
@@ -180,20 +175,46 @@ def main() -> None:
     extra = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(arguments.repeats):
+    for repeat in range(repeats):
         for name, way in ways.items():
             began = time.process_time()
             way()
             seconds[name].append(time.process_time() - began)
-        print(f"# {repeat + 1}/{arguments.repeats}", file=sys.stderr)
+        print(f"# {repeat + 1}/{repeats}", file=sys.stderr)
     median = {name: statistics.median(found) for name, found in seconds.items()}
+    return {
+        "spectra": spectra,
+        "bins": bins,
+        "cpu_s": seconds,
+        "median_cpu_s": median,
+        "times_ours": {name: took / median[OURS] for name, took in median.items()},
+        "largest_difference_without_noise": difference,
+        "extra_memory_bytes": extra,
+        "batch_bytes": flux.nbytes,
+    }
+
+
+def main() -> None:
+    """Measure, print a table and the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--spectra", type=int, default=256)
+    parser.add_argument("--bins", type=int, default=4096)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, help="write the results as JSON")
+    arguments = parser.parse_args()
+    found = measure(arguments.spectra, arguments.bins, arguments.repeats)
+    median, difference = found["median_cpu_s"], found["largest_difference_without_noise"]
     title = f"{arguments.spectra} x {arguments.bins} bins, SYNTHETIC, float32, one thread"
     print(f"| {title} | CPU seconds | times ours | largest difference |")
     print("|---|---|---|---|")
     for name, took in median.items():
         apart = f"{difference[name]:.1e}" if name in difference else ""
-        print(f"| {name} | {took:.3f} | {took / median[OURS]:.2f} | {apart} |")
-    print(f"\nextra memory of ours: {100 * extra / flux.nbytes:.1f} % of the batch")
+        print(f"| {name} | {took:.3f} | {found['times_ours'][name]:.2f} | {apart} |")
+    print(
+        f"\nextra memory of ours: {100 * found['extra_memory_bytes'] / found['batch_bytes']:.1f} % of the batch"
+    )
     if arguments.out:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"],
@@ -212,14 +233,7 @@ def main() -> None:
             "scipy": scipy.__version__,
             "torch": torch.__version__,
             "data": "SYNTHETIC",
-            "spectra": arguments.spectra,
-            "bins": arguments.bins,
-            "cpu_s": seconds,
-            "median_cpu_s": median,
-            "times_ours": {name: took / median[OURS] for name, took in median.items()},
-            "largest_difference_without_noise": difference,
-            "extra_memory_bytes": extra,
-            "batch_bytes": flux.nbytes,
+            **found,
         }
         arguments.out.parent.mkdir(exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from astrohpc.kernels.cuda import launch
 from astrohpc.kernels.desk import Blocks, Draws, Report
 from astrohpc.kernels.sources import STORED
-from astrohpc.kernels.tensors import Tensor, cupy
+from astrohpc.kernels.tensors import Tensor, cupy, packed
 from astrohpc.kernels.warp import Controls, Globe
 
 THREADS = {"augment_trace": 512, "augment_weigh": 256, "augment": 256, "augment_wind": 256}
 KERNELS = tuple(THREADS)
 _BLOCKS_EACH = 2  # of threads, on each multiprocessor: so many have registers
-_ALIGNED = 16
 
 # Members of Job in augment.cu, in order: what a batch is, what arrays, what numbers.
 _TENSORS = ("own", "other", "out", "draft")
@@ -72,8 +71,8 @@ def augment_gpu(
         tensors = {"own": own.pointer, "other": other.pointer, "out": out.pointer, "draft": draft}
         places = {name: array.data.ptr for name, array in made.items()}
         arrays = arrays_of(globe, controls, blocks, draws)
-        packed, offsets = _packed(arrays)
-        given = module.asarray(packed)
+        bytes_of, offsets = packed(arrays)
+        given = module.asarray(bytes_of)
         held = {name: given.data.ptr + offset for name, offset in offsets.items()}
         words = module.asarray(job(tensors, sizes, held, places, globe, controls, blocks, draws))
         for kernel in KERNELS:
@@ -151,19 +150,6 @@ def arrays_of(
     its |= {"table": blocks.table, "bounds_low": blocks.low, "bounds_high": blocks.high}
     its |= {"da": blocks.da, "db": blocks.db}
     return {name: np.ascontiguousarray(value) for name, value in its.items()}
-
-
-def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """All arrays in one piece, which is sent at once, and where each begins."""
-    offsets, end = {}, 0
-    for name, array in arrays.items():
-        offsets[name] = end
-        end += -(-array.nbytes // _ALIGNED) * _ALIGNED
-    packed = np.zeros(max(end, 1), np.uint8)
-    for name, array in arrays.items():
-        bytes_of = array.reshape(-1).view(np.uint8)
-        packed[offsets[name] : offsets[name] + array.nbytes] = bytes_of
-    return packed, offsets
 
 
 def job(

@@ -20,6 +20,8 @@ from astrohpc.kernels.build import NoKernel, cache_folder
 from astrohpc.kernels.sources import SOURCES
 from astrohpc.kernels.tensors import EXTRA, Stream, cupy
 
+# Beyond 48 KiB, a kernel's own variables included, shared memory has to be asked for.
+_FREE_SHARED_BYTES = 40 * 1024
 OPTIONS: dict[str, Any] = {
     "std": "c++17",
     "fma": False,
@@ -116,6 +118,6 @@ def launch(
     module = cupy()
     function = _loaded(name, kernel, tuple(sorted(variant.items())), stream.device)
     with module.cuda.Device(stream.device), module.cuda.ExternalStream(stream.pointer):
-        if shared_bytes > 48 * 1024:  # more has to be asked for
+        if shared_bytes > _FREE_SHARED_BYTES:
             function.max_dynamic_shared_size_bytes = shared_bytes
         function(tuple(grid), (block,), tuple(arguments), shared_mem=shared_bytes)

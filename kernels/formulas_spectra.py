@@ -26,8 +26,10 @@ def from_word(word: u32, half: i32) -> f32:
 
 @statement
 def to_word(x: f32, half: i32) -> u32:
-    """A number as it is stored."""
-    return to_bfloat16(x) if half != 0 else float_bits(x)
+    """A number as it is stored; what is none has one pattern of bits, for machines differ in theirs."""
+    bits = to_bfloat16(x) if half != 0 else float_bits(x)
+    none = u32(0x7FC0) if half != 0 else u32(0x7FC00000)
+    return none if (float_bits(x) & 0x7FFFFFFF) > 0x7F800000 else bits
 
 
 @statement

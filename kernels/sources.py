@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from astrohpc.kernels import formulas
+from astrohpc.kernels import formulas_spectra as spectra
 from astrohpc.kernels import formulas_warp as warp
 from astrohpc.kernels.statement import printed
 
@@ -68,6 +69,24 @@ SOURCES = {
             tuple({"X": STORED[kind]} for kind in ("float32", "bfloat16")),
             "reads each value and its partner's once from memory, again from the second cache; writes a "
             "draft, then the result in its place (bfloat16: drafts in a scratch that blocks use again)",
+        ),
+        Source(
+            "spectra",
+            ("spectra", "spectra_long"),
+            (
+                *(formulas.normals4, spectra.to_word, spectra.seen_at, spectra.slope_within),
+                *(
+                    spectra.light_below,
+                    spectra.blurred,
+                    spectra.curve_between,
+                    spectra.mean_between,
+                ),
+                *(spectra.smooth_curve, spectra.answered, spectra.photon_noise, spectra.even_noise),
+                spectra.disturbed,
+            ),
+            tuple({"X": STORED[kind]} for kind in ("float32", "bfloat16")),
+            "reads each value once and writes it once; the grid of all spectra is read from the first cache, "
+            "a spectrum's own numbers and weights once",
         ),
     )
 }

@@ -1,5 +1,7 @@
 """Everything that is done to a spectrum, one spectrum at a time while it lies in the cache.
 
+``spectra.cu`` does the same on a GPU, in the order of operations and sums that is stated here.
+
 Spectra are [sample, bin]; bins lie in the order of rising wavelength or against it. A spectrum is read
 once and written once. Its steps, each of which may be left out:
 
@@ -109,6 +111,18 @@ def _total(grid: Grid, bins: Floats) -> tuple[float, float]:
         whole += (lane[0] + lane[1]) + (lane[2] + lane[3])
         size += (bare[0] + bare[1]) + (bare[2] + bare[3])
     return whole, size
+
+
+@_inner
+def _width(grid: Grid, bins: Floats) -> float:
+    """The width of all bins that have a value."""
+    whole = 0.0
+    for start in range(0, bins.size, PIECE):
+        part = 0.0
+        for i in range(start, min(start + PIECE, bins.size)):
+            part += grid.width[i] if bins[i] == bins[i] else 0.0
+        whole += part
+    return whole
 
 
 # ----------------------------------------------------------------------------- resample
@@ -282,9 +296,7 @@ def _disturb(
         if sigma.shape[0]:
             sigma[k] = 0.0
         return
-    width = 0.0
-    for i in range(bins.size):
-        width += grid.width[i] if bins[i] == bins[i] else 0.0
+    width = _width(grid, bins)
     mean = f32(totals[WANTED] / width) if width > 0.0 else f32(0.0)
     if manner.noise == PHOTON and not mean > 0.0 and width > 0.0:
         state[0] = NOT_POSITIVE
@@ -342,10 +354,14 @@ def _write(
     totals[RETURNED], _ = _total(grid, bins)
     gone = 0.0
     for g in range(plan.gaps.shape[1]):
-        for i in range(plan.gaps[k, g, 0], plan.gaps[k, g, 1]):
-            x = f64(bins[i])
-            gone += x * grid.width[i] if x == x else 0.0  # noqa: PLR0124
-            bins[i] = np.nan
+        first, end = plan.gaps[k, g, 0], plan.gaps[k, g, 1]
+        for start in range(first, end, PIECE):
+            part = 0.0
+            for i in range(start, min(start + PIECE, end)):
+                x = f64(bins[i])
+                part += x * grid.width[i] if x == x else 0.0  # noqa: PLR0124
+                bins[i] = np.nan
+            gone += part
     totals[GONE] = gone
     for i in range(bins.size):
         out[grid.first + grid.step * i] = to_word(bins[i], half)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astrohpc.kernels.build import NoKernel
 
 EXTRA = "install the extra: pip install 'astrohpc[gpu]'"
 _LEGACY_STREAM = 0
+_ALIGNED = 16
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,19 @@ def tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
                 f"{first.stream.device}; bring both to one."
             )
     return found
+
+
+def packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.uint8], dict[str, int]]:
+    """All arrays in one piece, which is sent to a GPU at once, and where each begins."""
+    offsets, end = {}, 0
+    for name, array in arrays.items():
+        offsets[name] = end
+        end += -(-array.nbytes // _ALIGNED) * _ALIGNED
+    whole = np.zeros(max(end, 1), np.uint8)
+    for name, array in arrays.items():
+        bytes_of = array.reshape(-1).view(np.uint8)
+        whole[offsets[name] : offsets[name] + array.nbytes] = bytes_of
+    return whole, offsets
 
 
 def _of_torch(name: str, array: Any) -> Tensor:

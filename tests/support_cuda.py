@@ -1,5 +1,6 @@
 """Runs a .cu text on the host: g++ compiles it behind cuda_host.h, where fibers are CUDA's threads."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -9,10 +10,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+from astrohpc.kernels import zonal_gpu
+from astrohpc.kernels.sources import SOURCES
+from astrohpc.physics import sums_gpu
 
 HEADER = Path(__file__).parent / "kernels" / "cuda_host.h"
 # No contraction, as --fmad=false on the GPU; warnings are errors, for a name may be read before it is set.
@@ -79,3 +85,54 @@ def _argument(value: Any) -> Any:
         return ctypes.c_void_p(value.ctypes.data)
     assert isinstance(value, np.generic), "give numpy scalars: their types are the kernel's"
     return np.ctypeslib.as_ctypes_type(value.dtype)(value.item())
+
+
+# ----------------------------------------------------------------------------- a GPU in name only
+class Seen(np.ndarray):
+    """An array that says it is on a GPU, as CuPy's do."""
+
+    @property
+    def device(self) -> Any:
+        return SimpleNamespace(id=0)
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.__array_interface__["data"][0])
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return self.__array_interface__
+
+    def get(self) -> np.ndarray:
+        return np.array(self)
+
+
+def library_in_name_only(**attributes: int) -> Any:
+    """CuPy as far as kernels are called by it, of a GPU with these attributes; its memory is the host's."""
+
+    class Device(contextlib.nullcontext):
+        def __init__(self, number: int = 0) -> None:
+            super().__init__()
+            self.attributes = attributes
+
+    return SimpleNamespace(
+        cuda=SimpleNamespace(
+            Device=Device,
+            ExternalStream=contextlib.nullcontext,
+            runtime=SimpleNamespace(getDeviceCount=lambda: 2),
+        ),
+        empty=lambda shape, kind: np.full(shape, 77, kind).view(Seen),
+        asarray=lambda array: array.view(Seen),
+    )
+
+
+def zonal_in_name_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of arrays that are ``Seen`` are made by zonal.cu on the host, from here on."""
+
+    def launched(name, kernel, variant, stream, grid, block, arguments):
+        run = host_kernel(SOURCES[name].text(variant), kernel, folder)
+        run(grid, 32, *arguments)
+
+    monkeypatch.setattr(sums_gpu, "cupy", library_in_name_only)
+    monkeypatch.setattr(zonal_gpu, "launch", launched)
+    monkeypatch.setattr(zonal_gpu, "_THREADS", 32)

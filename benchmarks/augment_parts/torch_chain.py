@@ -17,13 +17,14 @@ Tensor = torch.Tensor
 class TorchChain:
     """Does to a batch what a Draws says; noise is torch's own."""
 
-    def __init__(self, layout: Layout, blocks: Blocks, points: int) -> None:
+    def __init__(self, layout: Layout, blocks: Blocks, points: int, device: str = "cpu") -> None:
+        self.device = device
         self.layout, self.blocks = layout, blocks
         globe, controls = globe_of(layout), controls_of(points)
         self.globe = globe
         rows, columns = layout.grid.shape
         self.shape = rows, columns
-        t = torch.from_numpy
+        t = self.there
         cos_lat, sin_lat = t(globe.cos_lat)[:, None], t(globe.sin_lat)[:, None]
         cos_lon, sin_lon = t(globe.cos_lon)[None], t(globe.sin_lon)[None]
         self.x = torch.stack(
@@ -33,7 +34,7 @@ class TorchChain:
             [
                 -sin_lon.expand(rows, columns),
                 cos_lon.expand(rows, columns),
-                torch.zeros(rows, columns),
+                torch.zeros(rows, columns, device=device),
             ],
             -1,
         )
@@ -46,12 +47,16 @@ class TorchChain:
         self.lat = globe.lat
         self.ps = int(blocks.table[blocks.pressure, desk.FIRST])
 
+    def there(self, array: np.ndarray) -> Tensor:
+        """An array of the processor where the chain works."""
+        return torch.from_numpy(array).to(self.device)
+
     # ------------------------------------------------------------------ steps
     def jitter(self, batch: Tensor, draws: Draws) -> Tensor:
         """Between two times, by mass."""
-        before = torch.from_numpy(draws.before)
-        part = torch.from_numpy(draws.part)[:, :, None, None, None]
-        sample = torch.arange(len(batch))[:, None]
+        before = self.there(draws.before)
+        part = self.there(draws.part)[:, :, None, None, None]
+        sample = torch.arange(len(batch), device=self.device)[:, None]
         first, second = batch[sample, before], batch[sample, before + 1]
         out = torch.empty_like(first)
         for first_channel, levels, *_ in self.blocks.table:
@@ -62,11 +67,10 @@ class TorchChain:
             torch.lerp(first[:, :, c], second[:, :, c], w, out=out[:, :, c])
         return out
 
-    def warp(self, batch: Tensor, draws: Draws) -> Tensor:
-        """Bilinear in latitude and longitude, rows beyond the poles added, winds turned."""
+    def source(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Where cells come from, [B, J, I, 2] as grid_sample has it, and how winds turn."""
         rows, columns = self.shape
-        samples, times, channels = batch.shape[:3]
-        half = torch.einsum("jik,bkc->bjic", self.weight, torch.from_numpy(draws.half).float())
+        half = torch.einsum("jik,bkc->bjic", self.weight, self.there(draws.half).float())
         source, ahead = _turn(half, self.x.float()), _turn(half, self.east.float())
         level = source[..., :2].norm(dim=-1).clamp_min(1e-12)
         east = torch.stack([-source[..., 1], source[..., 0]], -1) / level[..., None]
@@ -76,13 +80,20 @@ class TorchChain:
         cosine = cosine[:, None, None]
         lon = torch.atan2(source[..., 1], source[..., 0]) % (2 * np.pi)
         lat = torch.atan2(source[..., 2], level)
-        edges = torch.from_numpy(self.lat).float()
+        edges = self.there(self.lat).float()
         at = (torch.searchsorted(edges, lat.contiguous(), right=True) - 1).clamp(0, rows)
         place = at + (lat - edges[at]) / (edges[at + 1] - edges[at])
         grid = torch.stack(
             [2.0 * (lon * (columns / (2 * np.pi)) / columns) - 1.0, 2.0 * place / (rows + 1) - 1.0],
             -1,
         )
+        return grid, cosine, sine
+
+    def warp(self, batch: Tensor, draws: Draws) -> Tensor:
+        """Bilinear in latitude and longitude, rows beyond the poles added, winds turned."""
+        rows, columns = self.shape
+        samples, times, channels = batch.shape[:3]
+        grid, cosine, sine = self.source(draws)
         across = batch.roll(columns // 2, -1)
         padded = torch.cat([across[..., :1, :], batch, across[..., -1:, :]], -2)
         for _, _, kind, *_ in self.blocks.table:
@@ -114,9 +125,9 @@ class TorchChain:
 
     def layers(self, batch: Tensor, draws: Draws) -> Tensor:
         """Levels from two neighbours each."""
-        upper = torch.from_numpy(draws.upper)
-        weight = torch.from_numpy(draws.weight)[:, None, :, None, None]
-        sample = torch.arange(len(batch))[:, None]
+        upper = self.there(draws.upper)
+        weight = self.there(draws.weight)[:, None, :, None, None]
+        sample = torch.arange(len(batch), device=self.device)[:, None]
         for first, levels, *_ in self.blocks.table:
             if levels:
                 block = batch[:, :, first : first + levels].transpose(1, 2)
@@ -128,7 +139,7 @@ class TorchChain:
     def mix(self, warped: Tensor, batch: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Mixup and a cap, by mass; the partner's share too."""
         share = self.share_of(draws)[:, None, None]
-        theirs = batch[torch.from_numpy(draws.partner)]
+        theirs = batch[self.there(draws.partner)]
         mass = self._mass_share(share, warped, theirs)
         for first, levels, *_ in self.blocks.table:
             c = slice(int(first), int(first) + max(int(levels), 1))
@@ -139,7 +150,7 @@ class TorchChain:
 
     def noise(self, mixed: Tensor, draws: Draws) -> Tensor:
         """Gaussian, a sigma a channel."""
-        sigma = torch.from_numpy(draws.sigma)[:, None, :, None, None]
+        sigma = self.there(draws.sigma)[:, None, :, None, None]
         return mixed + sigma * torch.randn_like(mixed)
 
     def clip(self, noisy: Tensor) -> Tensor:
@@ -153,10 +164,10 @@ class TorchChain:
     def correct(self, out: Tensor, batch: Tensor, draws: Draws, share: Tensor) -> Tensor:
         """Totals of the inputs, mixed, given to the result."""
         own = 1.0 - (share[:, 0, 0].double() * self.share).sum((-2, -1))[:, None]
-        partner = torch.from_numpy(draws.partner)
-        before = torch.from_numpy(draws.before)
-        part = torch.from_numpy(draws.part).double()
-        sample = torch.arange(len(batch))[:, None]
+        partner = self.there(draws.partner)
+        before = self.there(draws.before)
+        part = self.there(draws.part).double()
+        sample = torch.arange(len(batch), device=self.device)[:, None]
         order = [self.blocks.pressure, *range(len(self.blocks.table))]
         for k in dict.fromkeys(order):
             first, levels, _, rule, _ = (int(n) for n in self.blocks.table[k])
@@ -180,7 +191,7 @@ class TorchChain:
                 less = ((target * w).sum(-1) / (now * w).sum(-1)).clamp_max(1)[
                     ..., None, None, None
                 ]
-                field.lerp_(torch.ones(()), room).mul_(less.float())
+                field.lerp_(torch.ones((), device=self.device), room).mul_(less.float())
             elif rule == totals.SPIN:
                 moment = (mass * w * self.cos[:, 0]).sum(-1)
                 field += ((gap / moment)[..., None, None, None] * self.cos).float()
@@ -199,14 +210,12 @@ class TorchChain:
     # ------------------------------------------------------------------ parts
     def share_of(self, draws: Draws) -> Tensor:
         """The partner's share of each cell, [B, J, I]."""
-        caps = torch.from_numpy(draws.caps)
+        caps = self.there(draws.caps)
         dot = torch.einsum("jic,bc->bji", self.x, caps[:, :3])
         inner, outer = caps[:, 3, None, None], caps[:, 4, None, None]
         inside = ((dot - outer) / (inner - outer)).clamp(0, 1)
-        inside = (inside * inside * (3 - 2 * inside)) * torch.from_numpy(draws.capped)[
-            :, None, None
-        ]
-        mixture = torch.from_numpy(draws.mixture)[:, None, None]
+        inside = (inside * inside * (3 - 2 * inside)) * self.there(draws.capped)[:, None, None]
+        mixture = self.there(draws.mixture)[:, None, None]
         return (mixture + inside * (1.0 - mixture)).float()
 
     def _mass_share(self, share: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -226,7 +235,10 @@ class TorchChain:
         columns = self.shape[1]
         if not levels:
             return torch.full(
-                (*batch.shape[:2], self.shape[0]), float(columns), dtype=torch.float64
+                (*batch.shape[:2], self.shape[0]),
+                float(columns),
+                dtype=torch.float64,
+                device=self.device,
             )
         ps = batch[:, :, self.ps].double().sum(-1)
         return self.da.double().sum() * columns + self.db.double().sum() * ps

@@ -111,6 +111,12 @@ T __shfl_sync(unsigned mask, T value, int from, int width = 32) {
     return host_shuffle(mask, value, lane / width * width + from);
 }
 
+inline int atomicMin(int* at, int value) {  // one fiber runs at a time
+    const int before = *at;
+    *at = value < before ? value : before;
+    return before;
+}
+
 template <class To, class From>
 To host_bits(From value) {
     To found;

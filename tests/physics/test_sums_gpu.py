@@ -1,19 +1,15 @@
 """Zonal sums of fields on a GPU: with a GPU in name only, and with one. Fields are synthetic."""
 
-import contextlib
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-from support_cuda import host_kernel
+from support_cuda import Seen, zonal_in_name_only
 
 from astrohpc.errors import ConfigError
-from astrohpc.kernels import tensors, zonal_gpu
+from astrohpc.kernels import tensors
 from astrohpc.kernels.build import NoKernel
-from astrohpc.kernels.sources import SOURCES
-from astrohpc.physics import sums, sums_gpu
+from astrohpc.physics import sums
 from astrohpc.physics.latlon import LatLon
 from astrohpc.physics.layout import Block, Layout
 from astrohpc.physics.vertical import sigma_layers
@@ -31,38 +27,9 @@ def fields() -> dict[str, np.ndarray]:
     return {"ta": ta, "ps": random.normal(1e5, 2e3, (2, 8, 16)).astype(np.float32)}
 
 
-class Seen(np.ndarray):
-    """An array that says it is on a GPU, as CuPy's do."""
-
-    @property
-    def device(self) -> Any:
-        return SimpleNamespace(id=0)
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return self.__array_interface__
-
-    def get(self) -> np.ndarray:
-        return np.array(self)
-
-
 @pytest.fixture
 def in_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels are run on the host where they would be launched."""
-
-    def launched(name, kernel, variant, stream, grid, block, arguments):
-        run = host_kernel(SOURCES[name].text(variant), kernel, tmp_path)
-        run(grid, 32, *arguments)
-
-    scope = SimpleNamespace(
-        Device=lambda _: contextlib.nullcontext(), ExternalStream=lambda _: contextlib.nullcontext()
-    )
-    library = SimpleNamespace(
-        cuda=scope, empty=lambda shape, kind: np.full(shape, 77, kind).view(Seen)
-    )
-    monkeypatch.setattr(sums_gpu, "cupy", lambda: library)
-    monkeypatch.setattr(zonal_gpu, "launch", launched)
-    monkeypatch.setattr(zonal_gpu, "_THREADS", 32)
+    zonal_in_name_only(tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("in_name_only")

@@ -1,59 +1,68 @@
-"""Sums by torch, which a GPU makes, against those of the CPU; the GPU itself is used where one is."""
+"""Checks with sums of a GPU: one in name only, which runs the kernel on the host, and one where one is."""
 
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support import FakeClock
+from support_cuda import library_in_name_only, zonal_in_name_only
 from support_quality import World, quiet, write_world
 
-from astrohpc.engines.variables import VARIABLES
-from astrohpc.physics.sums import zonal_sums
-from astrohpc.quality.gpu import own_gpu, sums_by_torch
-from astrohpc.quality.holder import FileMember
+from astrohpc.errors import ConfigError
+from astrohpc.kernels.build import NoKernel
+from astrohpc.quality import gpu
+from astrohpc.quality.gpu import fields_on_gpu, own_gpu
 from astrohpc.quality.request import request_of
+from astrohpc.quality.results import MemberResult
 from astrohpc.quality.run import check
 from astrohpc.quality.settings import CheckSettings
-from astrohpc.quality.subject import Subject, subject_of
-from astrohpc.store.members import MemberFiles
 from astrohpc.store.ranks import Alone
 
-torch = pytest.importorskip("torch", reason="torch is not installed: the extra train has it")
 
-
-def subject(path: Path, **given: np.ndarray) -> Subject:
+def noisy(**given: np.ndarray) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(2)
-    noisy = {name: one * (1 + 0.01 * rng.random(one.shape)) for name, one in quiet().items()}
-    write_world(path, World(fields={**noisy, **given}))
-    return subject_of(FileMember(MemberFiles("", (path,))), "here", VARIABLES)
+    made = {name: one * (1 + 0.01 * rng.random(one.shape)) for name, one in quiet().items()}
+    return {**made, **given}
 
 
-def test_sums_by_torch_are_those_of_the_cpu(tmp_path: Path) -> None:
-    made = subject(tmp_path / "a.nc")
-    assert made.layout is not None
-    ((_, block),) = made.blocks()
-    ours, theirs = (
-        zonal_sums(block, made.layout, threads=1),
-        sums_by_torch(block, made.layout, "cpu"),
-    )
-    assert theirs is not None
-    for field in fields(ours):
-        np.testing.assert_allclose(
-            getattr(theirs, field.name), getattr(ours, field.name), rtol=1e-13, err_msg=field.name
-        )
+def member(path: Path, device: Any) -> MemberResult:
+    """What a check says of the one member of a file."""
+    request = request_of(path, CheckSettings(device=device), place=path.with_name(device))
+    outcome = check(request, Alone(), 1, FakeClock(), lambda: False, lambda _text: None)
+    assert outcome is not None and outcome.report is not None
+    (one,) = outcome.report.members
+    return one
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_a_block_with_values_that_are_no_numbers_is_left_to_the_cpu(
-    tmp_path: Path, wrong: float
+@pytest.mark.parametrize("wrong", [None, np.nan, np.inf])
+def test_a_gpu_in_name_gives_the_report_of_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: float | None
 ) -> None:
-    ta = quiet()["ta"].copy()
-    ta[1, 1, 1, 1] = wrong
-    made = subject(tmp_path / "a.nc", ta=ta)
-    assert made.layout is not None
-    ((_, block),) = made.blocks()
-    assert sums_by_torch(block, made.layout, "cpu") is None
+    ta = noisy()["ta"]
+    if wrong is not None:
+        ta[1, 1, 1, 1] = wrong
+    write_world(tmp_path / "a.nc", World(fields=noisy(ta=ta)))
+    wanted = member(tmp_path / "a.nc", "cpu")
+    sent = []
+    library = library_in_name_only()
+    its_own = library.asarray
+    library.asarray = lambda values: sent.append(values) or its_own(values)
+    monkeypatch.setattr(gpu, "cupy", lambda: library)
+    zonal_in_name_only(tmp_path, monkeypatch)
+    found = member(tmp_path / "a.nc", "cuda")
+    assert sent
+    assert repr(found) == repr(wanted)
+    assert ("ta" in str(wanted.faults)) == (wrong is not None)
+
+
+def test_where_no_gpu_is_it_is_said_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Any:
+        raise NoKernel("CuPy sees no GPU here")
+
+    monkeypatch.setattr(gpu, "cupy", none)
+    with pytest.raises(ConfigError, match=r"device: .* sees no GPU .* check.device=cpu"):
+        fields_on_gpu(quiet())
 
 
 def test_ranks_of_one_node_take_turns_on_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,17 +73,7 @@ def test_ranks_of_one_node_take_turns_on_its_gpus(monkeypatch: pytest.MonkeyPatc
     assert own_gpu(4) == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is here")
-def test_a_gpu_gives_the_report_of_the_cpu(tmp_path: Path) -> None:
-    subject(tmp_path / "a.nc")
-    reports = []
-    for device in ("cpu", "cuda"):
-        request = request_of(
-            tmp_path / "a.nc", CheckSettings(device=device), place=tmp_path / device
-        )
-        outcome = check(request, Alone(), 1, FakeClock(), lambda: False, lambda _text: None)
-        assert outcome is not None and outcome.report is not None
-        reports.append(outcome.report)
-    for one, other in zip(reports[0].members[0].laws, reports[1].members[0].laws, strict=True):
-        assert (one.judged, one.passed) == (other.judged, other.passed)
-        assert one.residual == pytest.approx(other.residual, rel=1e-9, abs=1e-9)
+@pytest.mark.gpu
+def test_a_gpu_gives_the_report_of_the_processor(tmp_path: Path, gpu_torch: Any) -> None:
+    write_world(tmp_path / "a.nc", World(fields=noisy()))
+    assert repr(member(tmp_path / "a.nc", "cuda")) == repr(member(tmp_path / "a.nc", "cpu"))

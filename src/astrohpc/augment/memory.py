@@ -70,7 +70,7 @@ def planes_of(batch: Any, layout: Layout, name: str) -> Planes:
         )
     samples, times = shape[0], shape[1] if len(shape) == 5 else 1
     if on_gpu(batch):
-        _check_tensor(batch, name)
+        check_tensor(batch, name)
         return OnGpu(batch.reshape(samples, times, *wanted))
     return stored(batch, name).reshape(samples, times, wanted[0], wanted[1] * wanted[2])
 
@@ -154,14 +154,15 @@ def _array(batch: Any, name: str) -> NDArray[Any]:
         raise ConfigError(
             f"{name}: lies on {batch.device}, where no chain reaches; bring it to the CPU or an NVIDIA GPU."
         )
-    _check_tensor(batch, name)
+    check_tensor(batch, name)
     values: NDArray[Any] = (
         batch.view(torch.uint16) if batch.dtype == torch.bfloat16 else batch
     ).numpy()
     return values
 
 
-def _check_tensor(batch: Any, name: str) -> None:
+def check_tensor(batch: Any, name: str) -> None:
+    """ConfigError where a tensor is not close memory of float32 or bfloat16."""
     import torch  # noqa: PLC0415
 
     if batch.requires_grad:

@@ -2,9 +2,9 @@
 
     made = augment(flux, wavelengths, SpectraPolicy(), seed=1, samples=ids)
 
-``flux`` is [B, N], float32 or bfloat16, numpy or a torch tensor on the CPU, which is not copied. All that a
-policy asks for is one pass: every spectrum is read once, written once, and its total is restored while it
-is in the cache. What each step keeps:
+``flux`` is [B, N], float32 or bfloat16, numpy or a torch tensor on the CPU or a GPU, which is not copied and
+gives the same bits on both. All that a policy asks for is one pass: every spectrum is read once, written
+once, and its total is restored while it is in the cache. What each step keeps:
 
 - *shift, stretch*: light (value times width) of a density, values of a ratio; in both cases what
   comes from beyond the spectrum, or from a gap in it, is NaN and never guessed.
@@ -18,7 +18,7 @@ is in the cache. What each step keeps:
 Light is kept to 1e-6 of itself in float32; in bfloat16 so before values are rounded to its 8 bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,11 +36,13 @@ from astrohpc.errors import ConfigError
 from astrohpc.kernels import random
 from astrohpc.kernels import spectra as kernel
 from astrohpc.kernels import spectra_desk as desk
+from astrohpc.kernels.tensors import on_gpu, tensors
 from astrohpc.physics.wavelengths import Wavelengths
 
 Doubles = NDArray[np.float64]
 
 _AT_ONCE = 16  # spectra whose weights are held at once
+_AT_ONCE_ON_GPU = 2048  # whose weights are made while the GPU does those before
 _NOISE = {"photon": desk.PHOTON, "even": desk.EVEN}
 
 
@@ -49,11 +51,12 @@ class Augmented:
     """Spectra like those that came, ``sigma`` of the noise where asked for, and what became of totals.
 
     ``totals`` [B, 4] are value times width in µm: of all that came; what is wanted of the bins that are left
-    after shift and resolution; what they hold; and what gaps took of that.
+    after shift and resolution; what they hold; and what gaps took of that. ``sigma`` lies
+    where ``flux`` does.
     """
 
     values: Any
-    sigma: NDArray[np.float32] | None
+    sigma: Any
     totals: Doubles
     draws: Draws
 
@@ -72,7 +75,7 @@ def augment(
     seed: int,
     samples: Any = None,
     draws: Draws | None = None,
-    sigma: NDArray[np.float32] | None = None,
+    sigma: Any = None,
     with_sigma: bool = False,
     out: Any = None,
     threads: int = 0,
@@ -81,7 +84,8 @@ def augment(
 
     ``samples`` are the spectra's own numbers, by which random numbers are drawn; 0 to B - 1 without them.
     ``draws`` replace what the policy would draw. ``sigma`` [B, N] is noise that is known and takes the
-    place of the policy's model. ``out`` may be ``flux`` itself. ``threads`` 0 is one for each core.
+    place of the policy's model: an array of numpy, or a tensor on ``flux``'s GPU. ``out`` may be ``flux``
+    itself. ``threads`` 0 is one for each core.
     """
     words, half = _words(flux, "flux")
     b, n = words.shape
@@ -90,9 +94,11 @@ def augment(
     target = memory.like(flux) if out is None else out
     memory.check_writable(target)
     out_words, out_half = _words(target, "out")
-    if out_words.shape != words.shape or out_half != half:
+    there = on_gpu(words)
+    if out_words.shape != words.shape or out_half != half or on_gpu(out_words) != there:
         raise ConfigError(
-            "out: it must be of flux's shape and precision; leave it out to have it made."
+            "out: it must be of flux's shape and precision, and lie where it does; leave it out to have it "
+            "made."
         )
     ids, _, _ = random.checked(seed, desk.NOISE, np.arange(b) if samples is None else samples, (n,))
     if ids.shape != (b,):
@@ -102,7 +108,7 @@ def augment(
         raise ConfigError(
             f"draws: {len(drawn.shift)} do not go with {b} spectra; give one for each."
         )
-    noise = _noise(policy, drawn, sigma, (b, n))
+    noise = _noise(policy, drawn, sigma, (b, n), there)
     if noise != desk.NO_NOISE and policy.keep_total and n == 1:
         raise ConfigError("keep_total: of one bin nothing would be left to noise; set it to false.")
     _check_gaps(drawn, n)
@@ -116,23 +122,81 @@ def augment(
         policy.keep_total,
         policy.positive,
     )
-    given = np.zeros((0, n), np.float32) if sigma is None else sigma
-    used = np.empty((b if with_sigma else 0, n), np.float32)
+    batch = _Batch(words, out_words, grid, manner, sigma, with_sigma)
+
+    def planned(some: slice) -> desk.Plan:
+        return plan_of(policy, wavelengths, drawn.part(some), nodes, ids[some])
+
+    if there:
+        used, totals, state = _run_on_gpu(batch, planned)
+    else:
+        used, totals, state = _run(batch, planned, threads or len(sched_getaffinity(0)))
+    _refuse(state, policy)
+    return Augmented(target, used, totals, drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Bits of spectra, or tensors of a GPU, what is the same for all of them, and which sigma goes along."""
+
+    words: Any
+    out: Any
+    grid: desk.Grid
+    manner: desk.Manner
+    sigma: Any
+    with_sigma: bool
+
+
+_Found = tuple[Any, Doubles, NDArray[np.int64]]  # sigma, totals, state
+
+
+def _run(batch: _Batch, planned: Callable[[slice], desk.Plan], threads: int) -> _Found:
+    """On the processor."""
+    b, n = batch.words.shape
+    given = np.zeros((0, n), np.float32) if batch.sigma is None else np.asarray(batch.sigma)
+    used = np.empty((b if batch.with_sigma else 0, n), np.float32)
     totals, state = np.empty((b, 4)), np.empty((b, 2), np.int64)
 
     def work(part: slice) -> None:
-        room = desk.room(n, len(grid.edge), len(grid.node))
-        for first in range(part.start, part.stop, _AT_ONCE):
-            some = slice(first, min(first + _AT_ONCE, part.stop))
-            plan = plan_of(policy, wavelengths, drawn.part(some), nodes, ids[some])
+        room = desk.room(n, len(batch.grid.edge), len(batch.grid.node))
+        for some in _pieces(part, _AT_ONCE):
             kernel.augment(
-                *(words[some], grid, plan, manner, given[some], room),
-                *(out_words[some], used[some], totals[some], state[some]),
+                *(batch.words[some], batch.grid, planned(some), batch.manner, given[some], room),
+                *(batch.out[some], used[some], totals[some], state[some]),
             )
 
-    _each(work, b, threads or len(sched_getaffinity(0)))
-    _refuse(state, policy)
-    return Augmented(target, used if with_sigma else None, totals, drawn)
+    _each(work, b, threads)
+    return used if batch.with_sigma else None, totals, state
+
+
+def _run_on_gpu(batch: _Batch, planned: Callable[[slice], desk.Plan]) -> _Found:
+    """On the GPU where the spectra lie."""
+    import torch  # noqa: PLC0415 - it is loaded where there is a tensor
+
+    from astrohpc.kernels.spectra_gpu import SpectraOnGpu  # noqa: PLC0415 - asks for a GPU
+
+    flux, sigma, used = batch.words, batch.sigma, None
+    if sigma is not None:
+        sigma = torch.as_tensor(sigma, device=flux.device)
+    if batch.with_sigma:
+        used = torch.empty(tuple(flux.shape), dtype=torch.float32, device=flux.device)
+    arrays = {"flux": flux, "out": batch.out, "sigma": sigma, "the noise's sigma": used}
+    try:
+        held = tensors({name: array for name, array in arrays.items() if array is not None})
+        spectra = SpectraOnGpu(
+            *(held["flux"], held["out"], batch.grid, batch.manner),
+            *(held.get("sigma"), held.get("the noise's sigma")),
+        )
+        for some in _pieces(slice(0, len(flux)), _AT_ONCE_ON_GPU):
+            spectra.augment(some.start, planned(some))
+        return used, *spectra.found()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _pieces(part: slice, size: int) -> Iterator[slice]:
+    for first in range(part.start, part.stop, size):
+        yield slice(first, min(first + size, part.stop))
 
 
 def _each(work: Callable[[slice], None], count: int, threads: int) -> None:
@@ -167,27 +231,33 @@ def _refuse(state: NDArray[np.int64], policy: SpectraPolicy) -> None:
 
 
 # ----------------------------------------------------------------------------- arrays in and out
-def _words(array: Any, name: str) -> tuple[NDArray[Any], bool]:
-    """The bits of float32, or of bfloat16 and True, where they lie."""
+def _words(array: Any, name: str) -> tuple[Any, bool]:
+    """The bits of float32, or of bfloat16 and True, where they lie; a tensor on a GPU as it is."""
     memory.check_kind(array, name)
     shape = tuple(int(n) for n in array.shape)
     if len(shape) != 2:
         raise ConfigError(f"{name}: shape {shape} is not [spectra, bins]; reshape it.")
     if 0 in shape:
         raise ConfigError(f"{name}: shape {shape} holds no spectrum; leave empty batches out.")
+    if on_gpu(array):
+        memory.check_tensor(array, name)
+        return array, array.element_size() == 2
     plain = memory.stored(array, name)
     half = plain.dtype == np.uint16
     return (plain if half else plain.view(np.uint32)), half
 
 
 def _noise(
-    policy: SpectraPolicy, drawn: Draws, sigma: NDArray[np.float32] | None, shape: tuple[int, int]
+    policy: SpectraPolicy, drawn: Draws, sigma: Any, shape: tuple[int, int], there: bool
 ) -> int:
     """Which noise."""
     if sigma is not None:
-        if sigma.shape != shape or sigma.dtype != np.float32 or not sigma.flags.c_contiguous:
+        if on_gpu(sigma) and not there:
+            raise ConfigError("sigma: lies on a GPU, and flux does not; bring both to one place.")
+        close = sigma.is_contiguous() if hasattr(sigma, "data_ptr") else sigma.flags.c_contiguous
+        if tuple(sigma.shape) != shape or not str(sigma.dtype).endswith("float32") or not close:
             raise ConfigError(f"sigma: it must be contiguous float32 {shape}; convert it.")
-        if not (np.isfinite(sigma) & (sigma >= 0.0)).all():
+        if not bool(((sigma >= 0.0) & (sigma < np.inf)).all()):
             raise ConfigError("sigma: it has values that are below 0 or no number; mend them.")
         return desk.GIVEN
     silent = np.isnan(drawn.snr)

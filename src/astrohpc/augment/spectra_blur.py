@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.kernels import spectra_desk as desk
+from astrohpc.kernels.spectra_weights import weigh
 from astrohpc.physics.wavelengths import Wavelengths
 
 Doubles = NDArray[np.float64]
 
 FWHM = float(np.sqrt(8.0 * np.log(2.0)))  # of a Gaussian, in standard deviations
 _WINGS = 4.0  # standard deviations to which a Gaussian reaches
+_LEAST = 2  # nodes on either side
 _MOST = 4096  # nodes to which one may reach
 
 
@@ -54,7 +56,7 @@ def nodes_of(
     if np.isnan(resolution).all():
         return Nodes(step, 0, native, np.zeros(0), np.zeros(len(edge), np.int64))
     coarsest = float(np.nanmin(resolution))
-    pad = _half(_variance(coarsest, native), step) + desk.STENCIL + 1
+    pad = int(_half(_variance(np.array([coarsest]), native), step)[0]) + desk.STENCIL + 1
     if pad > _MOST:
         raise ConfigError(
             f"resolution: {coarsest:g} is {pad / _WINGS:.0f} of the finest bins wide; rebin the spectrum "
@@ -69,46 +71,25 @@ def nodes_of(
 
 def weights_of(nodes: Nodes, resolution: Doubles) -> Weights:
     """The weights of each spectrum, made by itself: they are the same in any batch."""
-    found = [_weights(nodes, float(one)) for one in resolution]
-    out = np.zeros((len(found), max(len(one) for one in found)))
-    factor = np.ones(len(found))
-    for k, one in enumerate(found):
-        out[k, : len(one)] = one
-        if len(one) > 1:
-            u = nodes.step * np.arange(1, len(one))
-            factor[k] = 1.0 / (one[0] + 2.0 * (one[1:] * np.cosh(u)).sum())
-    return Weights(np.array([len(one) - 1 for one in found], np.int32), out, factor)
+    variance = np.where(np.isnan(resolution), 0.0, _variance(resolution, nodes.native))
+    wanted = variance / nodes.step**2
+    reach = np.where(wanted < 1.0, _LEAST, _half(variance, nodes.step))
+    half = np.where(wanted > 0.0, reach, 0).astype(np.int32)
+    out, factor = np.empty((len(half), 1 + int(half.max()))), np.empty(len(half))
+    weigh(wanted, half, nodes.step, out, factor)
+    return Weights(half, out, factor)
 
 
-def _variance(resolution: float, native: float) -> float:
+def _variance(resolution: Doubles, native: float) -> Doubles:
     """What is to be added, in ln λ."""
     added = (FWHM * resolution) ** -2 - native
-    if added < 0.0:
+    if (added < 0.0).any():
+        finest = float(resolution[np.argmax(added < 0.0)])
         raise ConfigError(
-            f"resolution: {resolution:g} is finer than native_resolution; no spectrum becomes sharper."
+            f"resolution: {finest:g} is finer than native_resolution; no spectrum becomes sharper."
         )
     return added
 
 
-def _half(variance: float, step: float) -> int:
-    return max(2, int(np.ceil(_WINGS * np.sqrt(variance) / step)))
-
-
-def _weights(nodes: Nodes, resolution: float) -> Doubles:
-    """From the middle on; a single one where nothing is to be done."""
-    variance = 0.0 if np.isnan(resolution) else _variance(resolution, nodes.native)
-    if variance == 0.0:
-        return np.ones(1)
-    wanted = variance / nodes.step**2
-    if wanted < 1.0:
-        # Narrower than its nodes are apart: what three nodes and again three make has any variance.
-        side = 0.25 * wanted
-        rest = 1.0 - 2.0 * side
-        return np.array([rest**2 + 2.0 * side**2, 2.0 * side * rest, side**2])
-    square = np.arange(_half(variance, nodes.step) + 1, dtype=np.float64) ** 2
-    sigma2 = wanted
-    for _ in range(2):  # the wings that are cut are made good
-        weight = np.exp(-0.5 * square / sigma2)
-        weight /= weight[0] + 2.0 * weight[1:].sum()
-        sigma2 *= wanted / (2.0 * (weight * square).sum())
-    return weight
+def _half(variance: Doubles, step: float) -> NDArray[np.int64]:
+    return np.maximum(_LEAST, np.ceil(_WINGS * np.sqrt(variance) / step)).astype(np.int64)

@@ -11,7 +11,7 @@ from astrohpc.physics.lawbook import BUDGETS
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.sums import ZonalSums, zonal_sums
 from astrohpc.quality.faults import Faults
-from astrohpc.quality.gpu import sums_on_gpu
+from astrohpc.quality.gpu import fields_on_gpu
 from astrohpc.quality.request import Opened, mark_of_member
 from astrohpc.quality.results import LawAbout, MemberResult, Unchecked
 from astrohpc.quality.settings import CheckSettings
@@ -144,16 +144,17 @@ class Check:
         self, fields: Fields, layout: Layout, faults: Faults, begin: int
     ) -> tuple[Fields, ZonalSums]:
         """The sums of a block, and its fields without infinities."""
-        if self._settings.device == "cuda":
-            sums = sums_on_gpu(fields, layout)
-            if sums is not None:
-                return fields, sums
+
+        def summed(values: Fields) -> ZonalSums:
+            there = fields_on_gpu(values) if self._settings.device == "cuda" else values
+            return zonal_sums(there, layout, threads=self._threads, missing="skip")
+
         cleaned = fields
         try:
-            sums = zonal_sums(fields, layout, threads=self._threads, missing="skip")
+            sums = summed(fields)
         except ConfigError:
             cleaned = faults.without_infinities(fields, begin)
-            sums = zonal_sums(cleaned, layout, threads=self._threads, missing="skip")
+            sums = summed(cleaned)
         faults.note_missing(sums.bad, layout, begin, fields)
         return cleaned, sums
 
