@@ -2,7 +2,7 @@
 
 Its own optimiser is not used: it corrupts the state that it broadcasts, does not reduce parameters
 that come later, takes neither bfloat16 nor channels-last, and sums in another order each time
-(docs/decisions/0010-our-own-buckets.md).
+(docs/decisions/0008-our-own-buckets.md).
 """
 
 import pickle
