@@ -1,8 +1,10 @@
 """How far a conversion is, for a person who waits: bytes, rate, end time, and what it took."""
 
+import re
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from astrohpc.clock import Clock
 from astrohpc.files import size
@@ -44,8 +46,15 @@ class Progress:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this program ever held.
+
+    Linux counts in ``ru_maxrss`` what the process held before it became this program, which is its parent's:
+    216 MiB were reported of a conversion of 74 under a large launcher. ``VmHWM`` starts anew.
+    """
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    peak_kib = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_kib * 1024
 
 
 def cpu_s() -> float:
