@@ -156,7 +156,8 @@ def test_a_gpu_that_is_not_there_is_said(launch: Launcher) -> None:
     good = write_world(launch.folder / "good.nc", World())
     said = launch("check", str(good), "check.device=cuda")
     assert said.code == 2, said.all
-    assert "device: cuda was asked for, but " in said.all
+    assert "device: cuda was asked for, but " in said.err
+    assert "left out" not in said.all
 
 
 def test_a_signal_stops_it_at_a_block_and_the_same_command_goes_on(launch: Launcher) -> None:

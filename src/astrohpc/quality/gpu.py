@@ -11,14 +11,19 @@ from astrohpc.kernels.build import NoKernel
 from astrohpc.kernels.tensors import cupy
 
 
-def fields_on_gpu(fields: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Fields as CuPy's arrays on this rank's GPU; ConfigError where there is none."""
+def gpu_library() -> Any:
+    """CuPy, on a machine with a GPU; ConfigError on another."""
     try:
-        module = cupy()
+        return cupy()
     except NoKernel as reason:
         raise ConfigError(
             f"device: cuda was asked for, but {reason}; write check.device=cpu, or ask for a node with a GPU."
         ) from reason
+
+
+def fields_on_gpu(fields: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Fields as CuPy's arrays on this rank's GPU; ConfigError where there is none."""
+    module = gpu_library()
     with module.cuda.Device(own_gpu(module.cuda.runtime.getDeviceCount())):
         return {name: module.asarray(values) for name, values in fields.items()}
 

@@ -16,6 +16,7 @@ from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import exclusive
 from astrohpc.quality.check import Check, about, laws_of, statement
+from astrohpc.quality.gpu import gpu_library
 from astrohpc.quality.report import FILE, read_report, write_report
 from astrohpc.quality.request import Names, Opened, Request, key_of, made_of
 from astrohpc.quality.results import MemberResult, Report
@@ -63,6 +64,8 @@ def check(
     """Check; the outcome at rank 0, None at the others. The report is written, the page is not."""
     began = clock.now()
     laws = laws_of(request.settings.laws)
+    if request.settings.device == "cuda":
+        gpu_library()  # where none is, that is said once and not of each member
     with _held(request, ranks) as problem:
         if problem:
             raise ConfigError(problem)
