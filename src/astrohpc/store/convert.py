@@ -34,7 +34,7 @@ from astrohpc.store.target import ABOUT, Request, held
 from astrohpc.store.tasks import Task, make_tasks, parts_of
 
 REPORT = "report.json"
-_WAITING = 1  # threads beyond those that compute: one waits for the disk, and the cores have work
+_WAITING = 1  # threads beyond those that compute
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,13 @@ def _make_all(
     say: Callable[[str], None],
 ) -> tuple[list[Refusal], bool, bool]:
     """Make shards until there are no more; what was refused, whether we were stopped, kernel or not."""
-    room = Semaphore(threads)  # memory is reckoned for so many shards that are values on their way
+    # Memory is reckoned for so many shards that are values on their way. Who waits for the disk with one
+    # made straight from source bytes holds little, and another thread has its core meanwhile.
+    room = Semaphore(threads)
+    values = any(array.unpack or array.treated for array in work.plan.arrays)
     makers = [
         Maker(work.plan, request.target, f"{ranks.rank}-{i}", room=room)
-        for i in range(threads + _WAITING)
+        for i in range(threads if values else threads + _WAITING)
     ]
     progress = Progress(work.total_bytes, clock, say)
     journal = Journal(request.target, ranks.rank)
