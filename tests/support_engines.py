@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.engines.choose import EngineSettings, open_engine
-from astrohpc.train.engines.failures import RanksDiffer
+from astrohpc.train.engines.failures import RanksDiffer, run
 from astrohpc.train.engines.rendezvous import find_place
 
 SAMPLES = 24  # of the joint batch; 1, 2 and 4 ranks share it evenly
@@ -367,4 +367,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

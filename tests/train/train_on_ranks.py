@@ -15,6 +15,7 @@ from support_train import Stopper, settings_of, small_trainer
 
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines.choose import EngineSettings, open_engine
+from astrohpc.train.engines.failures import run
 from astrohpc.train.sources import Batch
 from astrohpc.train.task import GlobalMeans, Loss
 
@@ -41,7 +42,7 @@ class SpoiledHere(GlobalMeans):
         return found
 
 
-def main(engine_name: str, folder: Path, data: Path) -> None:
+def main(engine_name: str, folder: Path, data: Path) -> int:
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
     told: list[str] = []
@@ -71,7 +72,8 @@ def main(engine_name: str, folder: Path, data: Path) -> None:
     if rank == 0:
         (folder / "found.json").write_text(json.dumps(found))
     open_engine(EngineSettings(engine_name))[0].shutdown()
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    sys.exit(run(lambda: main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))

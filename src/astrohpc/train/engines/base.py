@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines import states
 from astrohpc.train.engines.agree import bits_hash, combine, model_digest, must_agree
-from astrohpc.train.engines.failures import RanksDiffer, collective, parted
+from astrohpc.train.engines.failures import RanksDiffer, collective
 from astrohpc.train.engines.rendezvous import Place
 
 T = TypeVar("T")
@@ -183,7 +183,6 @@ class Engine(ABC):
         """Part from the others, after all have come here."""
         self.barrier()
         self._shutdown()
-        parted(self)
 
     # What an engine brings.
 

@@ -89,7 +89,9 @@ def run(main: Callable[[], int]) -> int:
     """The exit code of a job's rank: 78 for what the user can mend, 75 for what to try again.
 
     Who has not parted from the others leaves without goodbye: Horovod's and torch's own would wait for
-    them, or abort, and the code would be lost.
+    them, or abort, and the code would be lost. Torch's process groups are never quite parted from: some time
+    after ``destroy_process_group``, on a busy machine, a thread of theirs ended a training that was done by
+    SIGABRT.
     """
     code, lost = _ended(main)
     if lost or _with_others:

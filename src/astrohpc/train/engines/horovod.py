@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines.base import Engine, How, move
 from astrohpc.train.engines.buckets import GradientBuckets
-from astrohpc.train.engines.failures import collective
+from astrohpc.train.engines.failures import collective, parted
 from astrohpc.train.engines.horovod_start import start
 from astrohpc.train.engines.rendezvous import Place
 
@@ -114,3 +114,4 @@ class Horovod(Engine):
 
     def _shutdown(self) -> None:
         self._hvd.shutdown()
+        parted(self)
