@@ -80,7 +80,8 @@ def test_24_worlds_on_four_executables_go_through_three_time_limits_to_canonical
     folder = launch.sweep_folder("radius_flux")
     for state in states(folder).values():
         tries = [attempt["outcome"] for attempt in state["attempts"]]
-        assert tries == ["checkpointed"] * (len(tries) - 1) + ["done"], state["attempts"]
+        said_why = [(one["outcome"], one.get("reason")) for one in state["attempts"]]
+        assert tries == ["checkpointed"] * (len(tries) - 1) + ["done"], said_why
         assert len(tries) >= 3
     print("\nlegs a member:", sorted(len(tries) for tries in outcomes(folder).values()))
     built = [path for path in (launch.folder / "executables").iterdir() if path.is_dir()]

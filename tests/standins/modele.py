@@ -258,7 +258,11 @@ class Model:
             incsw_toa=type(world["aij"]["incsw_toa"])(light),
             srnf_toa=type(world["aij"]["srnf_toa"])((1 - ALBEDO) * light, counter=2),
         )
-        write_acc(Path(f"{name}{year:04d}.acc{self.run}.nc"), month)
+        path = Path(f"{name}{year:04d}.acc{self.run}.nc")
+        if "slow_file_s" in self.switches:  # until then a sum is there in part
+            write_acc(path, month.changed("aij", tgrnd=surface(-100.0, units="C", counter=3)))
+            time.sleep(self.switches["slow_file_s"])
+        write_acc(path, month)
         self.itime0, self.total = self.itime, 0.0
         every = self.parameters.get("krsf", 0) or (1 if self.parameters.get("kcopy", 0) > 1 else 0)
         if every and months % every == 0:

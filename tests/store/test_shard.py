@@ -294,13 +294,13 @@ def test_memory_of_a_worker_is_as_it_said(tmp_path: Path) -> None:
     so that all of them are copied."""
     kernel_or_skip()
     program = """if True:
-        import resource, sys
+        import sys
         from pathlib import Path
         import numpy as np
         from astrohpc.store.codec import Codec
+        from astrohpc.store.progress import peak_memory_bytes as peak
         from astrohpc.store.shard import Worker, write_values
 
-        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         worker = Worker(native=True)
         values = np.random.default_rng(1).normal(size=(400, 16 * 10_000))
         before = peak()

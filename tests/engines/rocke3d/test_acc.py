@@ -166,3 +166,20 @@ def test_a_template_gives_dimensions_units_and_coordinates() -> None:
     assert template.variables["stand-eddy_1000-850"].units == "10^14 W"
     assert list(template.coordinates) == ["lat"]
     assert template.coordinates["lat"].tolist() == [-90.0, 0.0, 90.0]
+
+
+def test_a_file_whose_parts_never_reached_the_disk_is_refused_in_a_sentence_or_read(
+    tmp_path: Path,
+) -> None:
+    """A hole of zeros somewhere, or nothing from there on, as a node that lost its power leaves it."""
+    whole = write_acc(tmp_path / "X.acc.nc").read_bytes()
+    holed = tmp_path / "holed.acc.nc"
+    refused = set()
+    for start in range(1, len(whole), 101):
+        for end in (min(start + 512, len(whole)), len(whole)):
+            holed.write_bytes(whole[:start] + b"\0" * (end - start) + whole[end:])
+            try:
+                read_acc(holed, only={"aij"})
+            except ConfigError as error:
+                refused.add(str(error).split(": ", 1)[1][:20])
+    assert any(one.startswith("the coordinate") for one in refused), refused

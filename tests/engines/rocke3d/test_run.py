@@ -229,6 +229,18 @@ def test_a_fenced_attempt_ends_its_model_at_once(house: House) -> None:
     ]
 
 
+def test_a_file_that_the_model_is_slow_to_write_is_not_read_before_it_is_whole(
+    house: House,
+) -> None:
+    """Ten looks long it does not grow, and its means are others than they will be."""
+    engine = house.built(**SHORT)
+    house.run(engine, "whole")
+    house.misbehave(slow_file_s=0.5)
+    assert house.run(engine, "slow").outcome is Outcome.DONE
+    slow, whole = (values(read_rows(house.member(name))) for name in ("slow", "whole"))
+    assert slow == whole
+
+
 # ------------------------------------------------------------------ damaged restarts
 def test_a_torn_restart_is_passed_over_for_the_earlier_one(house: House) -> None:
     engine = house.built(**SHORT)

@@ -334,8 +334,18 @@ def _category(file: Any, name: str) -> Category:
         denominator=table("denom", 0).astype(np.int64),
         own_count=own,
         reduction=str(getattr(variable, "reduction", "")),
-        template=parse_template(_text(row) for row in file.variables[f"cdl_{name}"][:]),
+        template=_template(file, name),
     )
+
+
+def _template(file: Any, name: str) -> Template:
+    try:
+        return parse_template(_text(row) for row in file.variables[f"cdl_{name}"][:])
+    except ConfigError as error:
+        raise ConfigError(
+            f"{file.filepath()}: {error}; the file was cut short or altered, so take it from the "
+            "run again or continue the run from its last restart."
+        ) from error
 
 
 def _means_last(values: Array, raw: Any, name: str) -> Array:

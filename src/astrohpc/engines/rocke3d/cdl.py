@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from astrohpc.errors import ConfigError
+
 _DIMENSION = re.compile(r"^\s*(\w+)\s*=\s*(\d+)\s*;")
 _VARIABLE = re.compile(r"^\s*(?:float|double|int|short|char)\s+([^\s(;]+)\s*(?:\(([^)]*)\))?\s*;")
 _ATTRIBUTE = re.compile(r'^\s*([^\s:]+):(\w+)\s*=\s*"(.*)"\s*;')
@@ -36,7 +38,10 @@ class Template:
 
 
 def parse_template(lines: Iterable[str]) -> Template:
-    """Read a template; text values, such as names of surface types, are left out."""
+    """Read a template; text values, such as names of surface types, are left out.
+
+    ConfigError, for the caller to name the file, where a coordinate is no row of numbers.
+    """
     sizes: dict[str, int] = {}
     dims: dict[str, tuple[str, ...]] = {}
     notes: dict[tuple[str, str], str] = {}
@@ -68,5 +73,10 @@ def _coordinates(lines: list[str]) -> dict[str, NDArray[np.float64]]:
         if not found or '"' in found[2]:
             continue
         numbers = found[2].replace(",", " ").split()
-        values[found[1]] = np.array([float(number) for number in numbers])
+        try:
+            values[found[1]] = np.array([float(number) for number in numbers])
+        except ValueError as error:
+            raise ConfigError(
+                f"the coordinate {found[1]!r} of its template is not a row of numbers ({error})"
+            ) from error
     return values

@@ -255,16 +255,18 @@ class Attempt:
         """Read acc files that are new, in the order in which the model wrote them.
 
         Of a running model only those that have not changed since the last look, and none after one
-        that cannot be read yet.
+        that cannot be read yet. The model writes its log on after a file: while it has not, the file
+        may be half there, however long it has not grown, and half a file can read as other means.
         """
         known = {row.file for row in self.rows}
         paths = [path for path in series.acc_files(self.member.run) if path.name not in known]
         first = self.rows[0].first_step if self.rows else None
+        logged = self._log_time()
         new = []
         for sign, path in sorted((self._sign(path), path) for path in paths):
-            settled = self.seen.get(path.name) == sign
+            settled = self.seen.get(path.name) == sign and logged > sign[0]
             self.seen[path.name] = sign
-            if not settled and not all_of_them:
+            if not settled and not (all_of_them and logged >= sign[0]):
                 break
             try:
                 new.append(series.read_row(path, first, self._years_per_day()))
@@ -281,6 +283,12 @@ class Attempt:
         # A fast model writes several files between two looks, and the mean may end before the last.
         if not self.settings.keep_output and self._end() is None:
             self._prune()
+
+    def _log_time(self) -> float:
+        try:
+            return self.place.log.stat().st_mtime
+        except FileNotFoundError:
+            return -math.inf
 
     @staticmethod
     def _sign(path: Path) -> tuple[float, int]:
