@@ -21,7 +21,7 @@ from astrohpc.train.events import FILE, EventFile, png, records, scalars_of
 from astrohpc.train.logs import Log
 from astrohpc.train.migrate import MIGRATIONS, VERSION, migrate
 from astrohpc.train.straggler import OwnTimes, compare
-from astrohpc.train.tensorfile import read_tensors
+from astrohpc.train.tensorfile import TensorFile
 from astrohpc.train.watchdog import Watchdog
 
 GOLDEN = Path(__file__).parent / "checkpoint-version-1"
@@ -218,7 +218,7 @@ def test_the_golden_checkpoint_of_version_1_is_read_and_trained_on(
     content = checkpoint.read(GOLDEN, manifest, lambda _: True)
     assert "ema" not in content.tensors
     assert content.plain["loop"]["mean_steps"] == content.plain["loop"]["step"] == 4
-    for name, tensor in read_tensors(GOLDEN / "ema.safetensors").items():
+    for name, tensor in TensorFile(GOLDEN / "ema.safetensors").items():
         assert torch.equal(content.tensors["mean"][name], tensor)
     target = folder_of(tmp_path / "run" / "checkpoints", 4)
     target.mkdir(parents=True)

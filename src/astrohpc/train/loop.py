@@ -24,7 +24,7 @@ from astrohpc.train.accumulate import Meter, MicroBatch, meter_for
 from astrohpc.train.async_save import Saver
 from astrohpc.train.checkpoint import sweep_up
 from astrohpc.train.data import Reader
-from astrohpc.train.ema import RunningMean, local
+from astrohpc.train.ema import RunningMean
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.guards import BlownUp, Guards
 from astrohpc.train.logs import Log
@@ -34,13 +34,14 @@ from astrohpc.train.plan import BatchPlan, shareable
 from astrohpc.train.precision import Precision
 from astrohpc.train.randomness import make_deterministic, seed_all
 from astrohpc.train.rates import Rates
+from astrohpc.train.rows import local
 from astrohpc.train.settings import TrainSettings
 from astrohpc.train.sources import Source
 from astrohpc.train.step import Stepper
 from astrohpc.train.straggler import compare
 from astrohpc.train.task import Task
 from astrohpc.train.trace import Tracer
-from astrohpc.train.validate import validate
+from astrohpc.train.validate import put_away, validate
 from astrohpc.train.watchdog import Watchdog
 from astrohpc.version import VERSION
 
@@ -104,8 +105,9 @@ class Trainer:
         if settings.deterministic:
             make_deterministic()
         precision = Precision(settings.precision)
-        seed_all(settings.seed, 0, 0)
-        model = self.task.model()
+        # Without memory as yet: an engine that cuts it up gives each rank its part only.
+        with torch.device("meta"):
+            model = self.task.model()
         precision.prepare(model)
         prepare_blocks(model, settings)
         engine.agree(
@@ -116,7 +118,9 @@ class Trainer:
             }
         )
         wrapped = engine.prepare(
-            model, lambda m: make_optimizer(m, settings.optimizer, engine.device)
+            model,
+            lambda m: make_optimizer(m, settings.optimizer, engine.device),
+            lambda m: self.task.begin(m, settings.seed),
         )
         seed_all(settings.seed, moment.position_key(0), engine.rank + 1)
         plan = BatchPlan(
@@ -334,6 +338,7 @@ class Trainer:
             self.engine.checksum()
         if _due(done, settings.log.images_every):  # on all ranks: a model that is cut up needs them
             self.log.images(done, self.task.images(self.stepper.model, batch))
+            put_away(self.stepper.model)
         if _due(done, settings.log.histograms_every) and self.engine.rank == 0:
             weights = self.engine.model.named_parameters()
             self.log.histograms(

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 import torch
+from torch import nn
 
 from astrohpc.train.accumulate import parts
 from astrohpc.train.sources import Source
@@ -41,13 +42,16 @@ def validate(stepper: Stepper, source: Source, size: int) -> tuple[float, dict[s
                     sums[0] += float(loss.total)
                     sums[2 : 2 + kinds] += loss.parts.double().cpu()
     engine.model.train()
-    gathered = getattr(stepper.model, "reshard", None)
-    if (
-        gathered is not None
-    ):  # a model that is cut up keeps parts whole for a backward that never comes
-        gathered()
+    put_away(stepper.model)
     total = engine.sum(sums)
     by_part_mean = (total[2 : 2 + kinds] / total[2 + kinds :].clamp(min=1.0)).tolist()
     return float(total[0] / total[1].clamp(min=1.0)), dict(
         zip(task.parts, by_part_mean, strict=True)
     )
+
+
+def put_away(model: nn.Module) -> None:
+    """A model that is cut up keeps parts whole for a backward; where none comes, they would grow old."""
+    reshard = getattr(model, "reshard", None)
+    if reshard is not None:
+        reshard()
