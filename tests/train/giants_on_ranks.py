@@ -31,6 +31,7 @@ from astrohpc.train.run import task_of
 SIZE = TransformerSettings(hidden=12, heads=2, inner=17, vocabulary=29, blocks=3)
 BASE: dict[str, Any] = {
     "steps": 12,
+    "engine": "fsdp",
     "recompute": "all",
     "agree_every": 4,
     "validate_every": 6,
@@ -58,7 +59,7 @@ class Rank:
         settings = settings_of(self.data, **{**BASE, **changes})
         precision = Precision(settings.precision)
         lower = None if precision.compute == precision.keep else precision.compute
-        engine, _ = open_engine(EngineSettings("fsdp", timeout_s=120), param_dtype=lower)
+        engine, _ = open_engine(EngineSettings(settings.engine, timeout_s=120), param_dtype=lower)
         trainer = trainer_with(
             self.folder / name,
             settings,
@@ -71,6 +72,7 @@ class Rank:
         trainer.stepper.before_change = lambda: found.update(bytes=self.bytes(trainer.engine))
         read = self.count_bytes()
         found |= {"ending": trainer.run(), "step": trainer.position.step, "read": read()}
+        self.weights = torch.cat([local(p.detach()).view(-1) for p in engine.model.parameters()])
         found |= {"checksum": engine.checksum(), "moments": self.moments(engine)}
         return found
 
@@ -167,6 +169,29 @@ def two(rank: Rank) -> None:
     rank.found["heads"] = rank.refused("bf16", precision="bf16", size=heads)
 
 
+def compiled(rank: Rank) -> None:
+    """By one process, on two engines; more blocks than torch compiles ways of one function."""
+    import torch._inductor.config  # slow to import
+    from torch._dynamo.utils import counters
+
+    size = TransformerSettings(**{**vars(SIZE), "blocks": 9})
+    changes = {"steps": 6, "optimizer": {"lr": 1e-3}, "validate_every": 0}
+    for engine, recompute in (("single", "none"), ("single", "all"), ("fsdp", "all")):
+        name = f"{engine} {recompute}"
+        changes |= {"engine": engine, "recompute": recompute}
+        rank.train(f"{name} plain", size=size, **changes)
+        plain = rank.weights
+        torch._dynamo.reset()
+        before = counters["stats"]["unique_graphs"]
+        rank.train(name, size=size, compile=True, **changes)
+        rank.found[name] = {
+            "apart": (rank.weights - plain).abs().max().item(),
+            "graphs": counters["stats"]["unique_graphs"] - before,
+        }
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        rank.found["no compiler"] = rank.refused("no compiler", compile=True)
+
+
 def make_newer(checkpoint: Path) -> None:
     changed = Manifest(**{**vars(read_manifest(checkpoint)), "version": VERSION + 1})
     (checkpoint / MANIFEST).write_text(changed.text())
@@ -175,7 +200,7 @@ def make_newer(checkpoint: Path) -> None:
 def main(part: str, folder: Path, data: Path) -> int:
     torch.set_num_threads(1)
     rank = Rank(folder, data)
-    {"four": four, "killed": killed, "two": two}[part](rank)
+    {"four": four, "killed": killed, "two": two, "compiled": compiled}[part](rank)
     (folder / f"{part}-{os.environ['RANK']}.json").write_text(json.dumps(rank.found))
     open_engine(EngineSettings("fsdp"))[0].shutdown()
     return 0
