@@ -124,6 +124,30 @@ def test_two_processes_learn_what_one_does(launch: Launcher, arrays: Path) -> No
     assert losses[0] == losses[1] != []
 
 
+def test_a_transformer_that_is_cut_up_learns_the_fields(launch: Launcher, arrays: Path) -> None:
+    small = ("hidden=16", "heads=2", "inner=32", "vocabulary=18", "blocks=2")
+    said = launch(
+        "train",
+        "arrays",
+        *(word for word in QUICK if not word.startswith("model.")),
+        "model=transformer-small",
+        *(f"model.{word}" for word in small),
+        "train.engine=fsdp",
+        "train.precision=bf16",
+        "train.recompute=all",
+        "train.log.images_every=10",
+        "allocation.tasks_per_node=2",
+        OMP_NUM_THREADS="1",
+    )
+    assert said.code == 0, said.all
+    assert "engine fsdp" in said.out
+    assert "trained at step 20 of 20" in said.out
+    checkpoint = (
+        launch.folder / "runs" / "trainings" / "training" / "checkpoints" / "step-000000020"
+    )
+    assert (checkpoint / "model-00001.safetensors").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -132,6 +156,12 @@ def test_two_processes_learn_what_one_does(launch: Launcher, arrays: Path) -> No
         (("arrays", "train.optimizer.lr=nan"), "train.optimizer.lr: nan is not a number above 0"),
         (("arrays", "train.steps=0"), "train.steps: 0 is less than one"),
         (("arrays", "train.batsh=3"), "did you mean 'batch'?"),
+        (("arrays", "model=transformer", "model.width=3"), "model.width: there is no such setting"),
+        (("arrays", "model=transformer", "model.heads=7"), "model.heads: a width of 4096"),
+        (
+            ("arrays", "model=transformer", "model.vocabulary=9"),
+            "model.vocabulary: 9 rows are too few for 3 inputs (two each), 4 places and 2 channels",
+        ),
         (("arrays", "train.name=../x"), "train.name: '../x' cannot be a folder's name"),
         (("arrays", "train.batch=64"), "batch: 64 samples are more than the 36"),
         (

@@ -81,3 +81,13 @@ def test_a_buffer_without_a_value_is_refused() -> None:
         model = Net(buffer="meta")
     with pytest.raises(ConfigError, match="its buffer scale has no value"):
         initial.make_room(model, CPU)
+
+
+def test_what_does_not_fit_is_refused_before_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initial, "free_bytes", lambda _: 2**20)
+    with torch.device("meta"):
+        model = Net()
+    words = r"take 0.0 GiB of each process and 0.0 are free on cpu; take engine=fsdp"
+    with pytest.raises(ConfigError, match=words):
+        initial.make_room(model, CPU)
+    assert model.wide.weight.is_meta

@@ -9,12 +9,14 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
 from astrohpc.errors import ConfigError
 from astrohpc.train.rows import local, own_rows
 
+GIB = 2**30
 _AT_ONCE = 2**16  # numbers drawn together: as many whole rows as fit, or one
 
 
@@ -47,8 +49,22 @@ def make_room(model: nn.Module, device: torch.device) -> None:
             raise ConfigError(
                 f"model: its buffer {name} has no value, for buffers are not drawn; make it on the CPU."
             )
+    drawn = [local(p) for p in model.parameters() if p.is_meta]
+    need = 2 * sum(p.nbytes for p in drawn)
+    if need > (free := free_bytes(device)):
+        raise ConfigError(
+            f"model: its weights and their gradients take {need / GIB:.1f} GiB of each process and "
+            f"{free / GIB:.1f} are free on {device}; take engine=fsdp and more processes, or a smaller model."
+        )
     # As to_empty, which would also forget what has values.
     model._apply(lambda t: torch.empty_like(t, device=device) if t.is_meta else t.to(device))  # type: ignore[no-untyped-call]
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that nobody uses."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def _draw(own: Tensor, first: int, key: bytes, spread: float) -> None:
