@@ -127,7 +127,7 @@ def test_two_processes_learn_what_one_does(launch: Launcher, arrays: Path) -> No
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("nowhere",), "is neither a store, nor a folder of arrays, nor a sweep"),
+        (("nowhere",), "is neither a file, nor a folder, nor a sweep"),
         (("arrays", "more"), "more: is one name too many"),
         (("arrays", "train.optimizer.lr=nan"), "train.optimizer.lr: nan is not a number above 0"),
         (("arrays", "train.steps=0"), "train.steps: 0 is less than one"),
