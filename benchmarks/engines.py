@@ -11,11 +11,8 @@ a round mean something on a busy one. Medians over rounds. Data is synthetic.
 
 import argparse
 import contextlib
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import resource
 import signal
 import statistics
@@ -25,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import record
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +31,6 @@ from astrohpc.train.engines.choose import EngineSettings, open_engine
 from astrohpc.train.engines.rendezvous import find_place, free_port
 from astrohpc.train.spawn import environments
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 WAYS = ("ours", "stock", "ddp")
 WARM_UP = 3
 STEPS = {"conv": 5, "mlp": 4, "many": 25}  # of a turn
@@ -215,21 +212,15 @@ def main() -> None:
     given = parser.parse_args()
     if given.worker:
         work(*given.worker, given.bucket_mib)
+    head = provenance(given)
     found = {name: measure(name, given) for name in given.models}
     if given.out:
-        given.out.write_text(json.dumps(provenance(given) | {"models": found}, indent=1) + "\n")
+        record.write(given.out, {**head, "models": found})
 
 
 def provenance(given: argparse.Namespace) -> dict[str, object]:
-    words = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        "commit": subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        "load": [round(load, 1) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "horovod": importlib.metadata.version("horovod"),
+        **record.provenance("torch", "horovod"),
         "data": "synthetic",
         "ranks": given.ranks,
         "rounds": given.rounds,
