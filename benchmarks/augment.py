@@ -9,9 +9,6 @@ own, beyond the batch and one result.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
+import record
 import torch
 from augment_parts.separate import separate_passes
 from augment_parts.torch_chain import TorchChain
@@ -36,7 +33,6 @@ from astrohpc.physics.latlon import target_grid
 from astrohpc.physics.layout import Block, Layout
 from astrohpc.physics.vertical import sigma_layers
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 THREADS, SEED = 2, 20260401
 GATES = {"torch chain": 4.0, "separate passes": 10.0}
 MOST_MEMORY = 0.05
@@ -212,6 +208,7 @@ def main() -> None:
         measure_peak(*arguments.peak)
         return
     torch.set_num_threads(THREADS)
+    head = record.provenance("numpy", "numba", "torch")
     found = {size: measure(size, REPEATS[size]) for size in arguments.sizes}
     print("| synthetic, float32, 2 threads | CPU s | wall s | times ours (CPU) | extra memory |")
     print("|---|---|---|---|---|")
@@ -235,30 +232,19 @@ def main() -> None:
             f"\n{size}: speed {'met' if met else 'missed'}, memory {'met' if lean else 'missed'}\n"
         )
     if arguments.out:
-        write(arguments.out, found)
+        write(arguments.out, head, found)
 
 
-def write(path: Path, found: dict[str, Any]) -> None:
+def write(path: Path, head: dict[str, Any], found: dict[str, Any]) -> None:
     """The results, with what they were made by."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=REPOSITORY, check=False
-    )
     result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit.stdout.strip(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "torch": torch.__version__,
+        **head,
         "data": "synthetic",
         "threads": THREADS,
-        "load": os.getloadavg()[0],
         "gates": {**GATES, "extra memory": MOST_MEMORY},
         "sizes": found,
     }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    record.write(path, result)
 
 
 if __name__ == "__main__":

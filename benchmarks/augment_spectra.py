@@ -10,11 +10,7 @@ lines, as the chains take a bin's light for even over it.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -23,9 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-import scipy
+import record
 import torch
 from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter1d
@@ -36,7 +31,6 @@ from astrohpc.augment.spectra_policy import Draws, SpectraPolicy, amplitude, dra
 from astrohpc.gallery.spectrum_files import synthetic_spectrum
 from astrohpc.physics.wavelengths import Wavelengths
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 OURS, TORCH, NUMPY = (
     "ours, one pass",
     "torch, a chain over the batch",
@@ -204,6 +198,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
+    head = record.provenance("numpy", "numba", "scipy", "torch")
     found = measure(arguments.spectra, arguments.bins, arguments.repeats)
     median, difference = found["median_cpu_s"], found["largest_difference_without_noise"]
     title = f"{arguments.spectra} x {arguments.bins} bins, SYNTHETIC, float32, one thread"
@@ -216,27 +211,12 @@ def main() -> None:
         f"\nextra memory of ours: {100 * found['extra_memory_bytes'] / found['batch_bytes']:.1f} % of the batch"
     )
     if arguments.out:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            check=False,
-        )
         result = {
-            "date": time.strftime("%Y-%m-%d"),
-            "commit": commit.stdout.strip(),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-            "scipy": scipy.__version__,
-            "torch": torch.__version__,
+            **head,
             "data": "SYNTHETIC",
             **found,
         }
-        arguments.out.parent.mkdir(exist_ok=True)
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        record.write(arguments.out, result)
 
 
 if __name__ == "__main__":

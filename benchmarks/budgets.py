@@ -9,11 +9,8 @@ operations. All take turns in this process; medians are compared.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+import record
 import torch
 
 from astrohpc.physics.budgets import evaluate
@@ -31,7 +29,6 @@ from astrohpc.physics.sums import zonal_sums, zonal_sums_torch
 from astrohpc.physics.vertical import sigma_layers
 from astrohpc.physics.worlds import Worlds
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TARGET_RATIO = 0.6
 LEVELS = 16
 LAYERED = ("ta", "hus", "ua", "va", "zg", "cl")
@@ -107,18 +104,6 @@ def measure(
     return seconds
 
 
-def commit() -> str:
-    git = ["git", "-C", str(REPOSITORY)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", "--untracked-files=no"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mib", type=int, default=400)
@@ -126,7 +111,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    load = os.getloadavg()[0]
+    head = record.provenance("numba", "numpy", "torch")
     torch.set_num_threads(asked.threads)
     layout, stack = batch(asked.mib)
     seconds = measure(ways(layout, stack, asked.threads), asked.repeats)
@@ -144,12 +129,7 @@ def main() -> int:
     ours, theirs = f"budgets, {asked.threads} threads", f"read, {asked.threads} threads"
     ratio = median[ours]["gb_a_second"] / median[theirs]["gb_a_second"]
     result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        "load_before": load,
-        "python": platform.python_version(),
-        "versions": {one.__name__: one.__version__ for one in (numba, np, torch)},
+        **head,
         "data": "synthetic",
         "shape": list(stack.shape),
         "bytes": stack.nbytes,
@@ -165,7 +145,7 @@ def main() -> int:
         print(f"{name:36s} {both['gb_a_second']:7.2f} GB/s {both['gb_a_cpu_second']:7.2f} GB/CPU s")
     print(f"budgets at {ratio:.2f} of reading (synthetic data)")
     if asked.out:
-        asked.out.write_text(json.dumps(result, indent=1) + "\n")
+        record.write(asked.out, result)
     return 0 if ratio >= TARGET_RATIO else 1
 
 

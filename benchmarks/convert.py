@@ -26,7 +26,7 @@ from convert_parts.contenders import FOLDER, Contender, contenders, install_peer
 from convert_parts.corpus import SCALES, VARIANTS, corpus, default_folder
 from convert_parts.floors import Step, total_cpu_s
 from convert_parts.gates import gates
-from convert_parts.record import provenance
+from convert_parts.peer_versions import provenance
 from convert_parts.runs import Run, one_run, warm
 
 CORES = 2

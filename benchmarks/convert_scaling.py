@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 from convert_parts.corpus import corpus, default_folder
-from convert_parts.record import provenance
+from convert_parts.peer_versions import provenance
 
 RANKS = (1, 2, 4)
 ASKS = 20_000

@@ -10,30 +10,21 @@ a round mean something on a busy one. Medians over rounds. Data is synthetic.
 """
 
 import argparse
-import contextlib
-import datetime
-import importlib.metadata
-import json
 import os
-import platform
-import resource
-import signal
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import record
 import torch
+from teams import Team, rounds, serve, together
 from torch import Tensor, nn
 
 from astrohpc.train.engines import horovod_start
 from astrohpc.train.engines.choose import EngineSettings, open_engine
-from astrohpc.train.engines.rendezvous import find_place, free_port
-from astrohpc.train.spawn import environments
+from astrohpc.train.engines.rendezvous import find_place
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 WAYS = ("ours", "stock", "ddp")
 WARM_UP = 3
 STEPS = {"conv": 5, "mlp": 4, "many": 25}  # of a turn
@@ -106,11 +97,6 @@ def by_stock(model: nn.Module, x: Tensor) -> Callable[[], None]:
     return step
 
 
-def cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 def work(way: str, name: str, bucket_mib: float) -> None:
     """One rank: as many steps as each line of our input says, and a line of wall and CPU time back."""
     torch.set_num_threads(1)
@@ -118,79 +104,29 @@ def work(way: str, name: str, bucket_mib: float) -> None:
     model, x = MODELS[name]()
     engine = {"ours": "horovod"}.get(way, way)
     step = by_stock(model, x) if way == "stock" else by_engine(engine, model, x, bucket_mib)
-    for line in sys.stdin:
-        begin, used = time.perf_counter(), cpu_s()
-        for _ in range(int(line)):
-            step()
-        print(json.dumps([time.perf_counter() - begin, cpu_s() - used]), flush=True)
-    os._exit(0)  # the others are stopped: no goodbye
+    serve(step=step)
 
 
-class Team:
-    """The ranks of one way, stopped but while they have their turn."""
-
-    def __init__(self, way: str, name: str, given: argparse.Namespace) -> None:
-        line = [
-            sys.executable,
-            __file__,
-            "--worker",
-            way,
-            name,
-            "--bucket-mib",
-            str(given.bucket_mib),
-        ]
-        # Stopped ranks are silent ones, which Horovod takes for lost after 30 s.
-        patient = os.environ | {"HOROVOD_GLOO_TIMEOUT_SECONDS": "3600"}
-        self.ranks = [
-            subprocess.Popen(
-                line, env=one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            for one in environments(given.ranks, free_port(), patient, given.ranks)
-        ]
-        self.turn(WARM_UP)
-
-    def turn(self, steps: int) -> tuple[float, float]:
-        """Seconds of wall and CPU time a step, the mean over ranks."""
-        for rank in self.ranks:
-            rank.send_signal(signal.SIGCONT)
-            rank.stdin.write(f"{steps}\n")
-            rank.stdin.flush()
-        told = [json.loads(rank.stdout.readline()) for rank in self.ranks]
-        for rank in self.ranks:
-            rank.send_signal(signal.SIGSTOP)
-        wall_s, cpu = (statistics.fmean(one[k] for one in told) / steps for k in (0, 1))
-        return wall_s, cpu
-
-    def end(self) -> None:
-        for rank in self.ranks:
-            rank.kill()
-            rank.wait()
-
-
-@contextlib.contextmanager
-def teams(name: str, given: argparse.Namespace) -> Iterator[dict[str, Team]]:
-    with contextlib.ExitStack() as stack:
-        found = {}
-        for way in given.ways:
-            found[way] = Team(way, name, given)
-            stack.callback(found[way].end)
-        yield found
+def started(way: str, name: str, given: argparse.Namespace) -> Team:
+    words = ["--worker", way, name, "--bucket-mib", str(given.bucket_mib)]
+    team = Team([sys.executable, __file__, *words], given.ranks)
+    team.turn(WARM_UP)
+    return team
 
 
 def measure(name: str, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     """All rounds of one model."""
-    with teams(name, given) as all_teams:
-        rounds = []
-        for number in range(given.rounds):
-            order = given.ways[number % len(given.ways) :] + given.ways[: number % len(given.ways)]
-            rounds.append({way: all_teams[way].turn(STEPS[name]) for way in order})
+    with together(
+        {way: lambda way=way: started(way, name, given) for way in given.ways}
+    ) as all_teams:
+        told = rounds(all_teams, STEPS[name], given.rounds)
     found = {}
     for way in given.ways:
-        against = [(one["ddp"], one[way]) for one in rounds]
+        against = [(one["ddp"], one[way]) for one in told]
         ratios = [ddp[0] / ours[0] for ddp, ours in against]
         found[way] = {
-            "steps_per_s": 1.0 / statistics.median(one[way][0] for one in rounds),
-            "cpu_s_per_step": statistics.median(one[way][1] for one in rounds),
+            "steps_per_s": 1.0 / statistics.median(one[way][0] for one in told),
+            "cpu_s_per_step": statistics.median(one[way][1] for one in told),
             "steps_per_s_over_ddp": statistics.median(ratios),
             "quartiles": [round(q, 3) for q in statistics.quantiles(ratios, n=4)],
             "cpu_over_ddp": statistics.median(ours[1] / ddp[1] for ddp, ours in against),
@@ -215,21 +151,15 @@ def main() -> None:
     given = parser.parse_args()
     if given.worker:
         work(*given.worker, given.bucket_mib)
+    head = provenance(given)
     found = {name: measure(name, given) for name in given.models}
     if given.out:
-        given.out.write_text(json.dumps(provenance(given) | {"models": found}, indent=1) + "\n")
+        record.write(given.out, {**head, "models": found})
 
 
 def provenance(given: argparse.Namespace) -> dict[str, object]:
-    words = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
     return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        "commit": subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        "load": [round(load, 1) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "horovod": importlib.metadata.version("horovod"),
+        **record.provenance("torch", "horovod"),
         "data": "synthetic",
         "ranks": given.ranks,
         "rounds": given.rounds,

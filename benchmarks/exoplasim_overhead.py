@@ -10,8 +10,6 @@ its NetCDF, with the honest stamps that ours has; its defaults (twelve stamps, s
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,14 +19,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import record
 
 from astrohpc.engines.exoplasim import Exoplasim, ExoplasimSettings
 from astrohpc.engines.exoplasim.arguments import configure_arguments
 from astrohpc.engines.exoplasim.build import ensure
 from astrohpc.planet import Planet
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TARGET_RATIO = 1.05
 PLANET = {
     "radius": "6371 km",
@@ -105,6 +102,7 @@ def main() -> None:
         "output_days": 5.0,
         "climate_days": arguments.days,
     }
+    head = record.provenance("numpy")
     planet, settings = Planet.from_config(PLANET), ExoplasimSettings(**chosen)
     build = ensure(settings)
     Exoplasim(settings).check(planet)
@@ -137,20 +135,8 @@ def main() -> None:
         )
     print(f"\nratio {ratio:.3f} (target: at most {TARGET_RATIO})")
     if arguments.out:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            check=False,
-        )
-        arguments.out.parent.mkdir(exist_ok=True)
         result = {
-            "date": time.strftime("%Y-%m-%d"),
-            "commit": commit.stdout.strip(),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-            "python": platform.python_version(),
-            "numpy": np.__version__,
+            **head,
             "exoplasim": build.version,
             "compiler": build.compiler,
             "days": arguments.days,
@@ -158,7 +144,7 @@ def main() -> None:
             "ratio": ratio,
             "runs": runs,
         }
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        record.write(arguments.out, result)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,16 @@ the compile report and each kernel's bytes, counted, and says so. All data are s
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
-import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import augment as chains
 import augment_spectra as spectra
 import budgets
+import record
 import torch
 from kernels_parts import counted
 
@@ -108,19 +106,8 @@ def not_on_gpu(gigabytes: float) -> dict[str, Any]:
 
 def provenance(quick: bool) -> dict[str, Any]:
     """What a result was made by."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
     return {
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": budgets.commit(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "versions": versions,
+        **record.provenance(*PACKAGES),
         "data": "synthetic",
         "run": "quick: small batches and few repeats, on a machine that may be busy"
         if quick

@@ -10,9 +10,7 @@ PATH.
 """
 
 import argparse
-import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -24,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import record
 import submitit
 
 from astrohpc.engines.ebm import Ebm, EbmSettings
@@ -164,6 +163,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
     n = arguments.members
+    head = record.provenance("submitit")
     Ebm(EbmSettings()).prepare()
     launchers = {
         "astrohpc, 1 member a task": with_astrohpc(n, 1),
@@ -199,31 +199,13 @@ def main() -> None:
             f"| {run.wall_s / hand.wall_s:.2f} |"
         )
     if arguments.out:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            check=False,
-        )
-        arguments.out.write_text(
-            json.dumps(
-                {
-                    "date": time.strftime("%Y-%m-%d"),
-                    "commit": commit.stdout.strip(),
-                    "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-                    "slurm": subprocess.run(
-                        ["sbatch", "--version"], capture_output=True, text=True, check=False
-                    ).stdout.strip(),
-                    "submitit": submitit.__version__,
-                    "python": platform.python_version(),
-                    "members": n,
-                    "runs": {name: [vars(run) for run in found] for name, found in runs.items()},
-                },
-                indent=1,
-            )
-            + "\n"
-        )
+        result = {
+            **head,
+            "slurm": record.said("sbatch", "--version"),
+            "members": n,
+            "runs": {name: [vars(run) for run in found] for name, found in runs.items()},
+        }
+        record.write(arguments.out, result)
 
 
 if __name__ == "__main__":

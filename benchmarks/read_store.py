@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from convert_parts.contenders import FOLDER, contenders, install_peers
 from convert_parts.corpus import SCALES, SURFACE, UPPER, corpus, default_folder, files
-from convert_parts.record import provenance
+from convert_parts.peer_versions import provenance
 
 CORES = 2
 LESS_CPU = 2.5

@@ -7,26 +7,20 @@ one thread, in turns; medians are compared. Ours also runs with gaps that move f
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 import numpy as np
-import scipy
+import record
 import xarray
 from scipy.interpolate import RegularGridInterpolator
 
 from astrohpc.physics.latlon import LatLon, source_grid, target_grid
 from astrohpc.physics.regrid import bilinear, conservative
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TARGET_RATIO = 15.0
 REFERENCE = "xarray.interp, all fields at once"
 OURS = "ours, bilinear"
@@ -75,6 +69,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
+    head = record.provenance("numpy", "numba", "scipy", "xarray")
     source = source_grid("synthetic", np.linspace(-90.0, 90.0, 46), np.arange(-177.5, 180.0, 5.0))
     target = target_grid("T21")
     fields = synthetic(source, arguments.fields)
@@ -98,30 +93,15 @@ def main() -> None:
     print(f"\nratio {ratio[OURS]:.1f} (target: at least {TARGET_RATIO:g})")
     print(f"largest difference between ours and xarray's: {difference:.1e}")
     if arguments.out:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            check=False,
-        )
-        arguments.out.parent.mkdir(exist_ok=True)
         result = {
-            "date": time.strftime("%Y-%m-%d"),
-            "commit": commit.stdout.strip(),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-            "scipy": scipy.__version__,
-            "xarray": xarray.__version__,
+            **head,
             "data": "synthetic",
             "fields": arguments.fields,
             "largest_difference": difference,
             "ratio": ratio[OURS],
             "fields_a_cpu_s": rates,
         }
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        record.write(arguments.out, result)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import json
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,11 +48,10 @@ def run(
 ) -> int:
     """Check, as one rank of an MPI job or alone; ``tell`` instead of lines with a time."""
     from astrohpc.clock import SystemClock, iso  # noqa: PLC0415
-    from astrohpc.errors import ConfigError  # noqa: PLC0415
     from astrohpc.files import readable_failures  # noqa: PLC0415
     from astrohpc.quality.run import check  # noqa: PLC0415
     from astrohpc.store.convert import own_cores  # noqa: PLC0415
-    from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
+    from astrohpc.store.ranks import find_ranks, together  # noqa: PLC0415
     from astrohpc.sweep.subject import check_request  # noqa: PLC0415
 
     clock = SystemClock()
@@ -67,7 +65,7 @@ def run(
     def stop() -> bool:
         return bool(_stopping)
 
-    try:
+    def work() -> int:
         with readable_failures(str(sources[0])):
             request = check_request(
                 sources[0].absolute(), settings, more=sources[1:], place=into and into.absolute()
@@ -77,16 +75,8 @@ def run(
             if outcome is None:
                 return 0  # rank 0 says what came of it
             return _conclude(request, outcome, say)
-    except ConfigError as error:
-        say(f"error: {error}")
-        if ranks.size > 1:
-            ranks.abort(78)
-        return 78
-    except BaseException:
-        if ranks.size > 1:  # the others would wait for us for ever
-            traceback.print_exc()
-            ranks.abort(1)
-        raise
+
+    return together(ranks, say, work)
 
 
 def _conclude(request: Any, outcome: Any, say: Callable[[str], None]) -> int:

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,11 +63,10 @@ def run(
 ) -> int:
     """Convert or verify, as one rank of an MPI job or alone; ``tell`` instead of lines with a time."""
     from astrohpc.clock import SystemClock, iso  # noqa: PLC0415
-    from astrohpc.errors import ConfigError  # noqa: PLC0415
     from astrohpc.files import readable_failures  # noqa: PLC0415
     from astrohpc.store.convert import convert  # noqa: PLC0415
     from astrohpc.store.convert import cores as threads_of  # noqa: PLC0415
-    from astrohpc.store.ranks import find_ranks  # noqa: PLC0415
+    from astrohpc.store.ranks import find_ranks, together  # noqa: PLC0415
     from astrohpc.store.report import conclusion, exit_code, verified  # noqa: PLC0415
     from astrohpc.store.verify import as_made  # noqa: PLC0415
     from astrohpc.store.verify import verify as prove  # noqa: PLC0415
@@ -89,11 +87,10 @@ def run(
     def stop() -> bool:
         return bool(_stopping)
 
-    try:
+    def work() -> int:
         with readable_failures(str(target)):
-            if verify:
-                settings = as_made(target.absolute(), settings)
-            request = request_for(source.absolute(), target.absolute(), settings)
+            chosen = as_made(target.absolute(), settings) if verify else settings
+            request = request_for(source.absolute(), target.absolute(), chosen)
             if verify:
                 verdict = prove(request, ranks, clock, stop, say)
                 lines, code = verified(verdict) if verdict else ([], 0)
@@ -106,19 +103,11 @@ def run(
                     compute(request.target, ranks, threads_of(request, ranks), stop, say)
                 if report and settings.page and not report.stopped:
                     lines += _page(source, request, report, iso(clock.now()), stop)
-    except ConfigError as error:
-        say(f"error: {error}")
-        if ranks.size > 1:
-            ranks.abort(78)
-        return 78
-    except BaseException:
-        if ranks.size > 1:  # the others would wait for us for ever
-            traceback.print_exc()
-            ranks.abort(1)
-        raise
-    for line in lines:
-        say(line)
-    return code
+        for line in lines:
+            say(line)
+        return code
+
+    return together(ranks, say, work)
 
 
 def _page(source: Path, request: Any, report: Any, when: str, stop: Any) -> list[str]:

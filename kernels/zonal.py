@@ -8,8 +8,11 @@ Fields are given flat, with the distance between samples: one channel of a stack
 (Numba keeps what it compiled until this file changes: touch it after a change of :mod:`.lanes`.)
 """
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from astrohpc.kernels.lanes import row_sums
@@ -18,9 +21,42 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int32]
 
 
+def spare_level(flat: NDArray[Any], size: int) -> NDArray[np.floating]:
+    """Room for a level as floats; of floats, which are read where they lie, none."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(spare_level, strict=False)
+def _spare_level(flat: Any, size: int) -> Any:  # noqa: ARG001 - numba asks for these names
+    if isinstance(flat.dtype, types.Float):
+        return lambda flat, size: np.empty(0, flat.dtype)  # noqa: ARG005
+    return lambda flat, size: np.empty(size, np.float32)  # noqa: ARG005
+
+
+def as_floats(
+    flat: NDArray[Any], at: int, spare: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], int]:
+    """A level that begins at ``at``: in which array it lies as floats, and from where."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(as_floats, strict=False)
+def _as_floats(flat: Any, at: int, spare: Any) -> Any:  # noqa: ARG001
+    if isinstance(flat.dtype, types.Float):
+        return lambda flat, at, spare: (flat, at)  # noqa: ARG005
+
+    def widened(flat: Any, at: int, spare: Any) -> Any:
+        bits = spare.view(np.uint32)
+        for i in range(len(spare)):
+            bits[i] = np.uint32(flat[at + i]) << np.uint32(16)
+        return spare, 0
+
+    return widened
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def zonal(
-    flat: NDArray[np.floating],
+    flat: NDArray[Any],
     distance: int,
     pressure: NDArray[np.floating],
     pressure_distance: int,
@@ -32,6 +68,7 @@ def zonal(
 ) -> int:
     """Rows of one variable, of the samples from ``samples[0]`` up to ``samples[1]``.
 
+    ``flat`` holds floats, or the bits of bfloat16 as uint16, of which a level at a time is widened.
     ``shape`` is levels, rows and columns, which lie closely in ``flat``, a sample every ``distance``
     values, also if they are of several variables. ``pressure`` has one level.
     ``sums`` is [6, sample, channel, row] for x, x·p, x², x²·p, the lowest and the highest value; ``bad``
@@ -41,42 +78,15 @@ def zonal(
     """
     levels, rows, columns = shape
     p, found, count = np.empty(rows * columns), np.empty(6), 0
-    finite = np.empty(columns, flat.dtype)
+    spare = spare_level(flat, rows * columns)
+    finite = np.empty(columns, spare.dtype)
     for s in range(samples[0], samples[1]):
         # In double precision for all levels at once: 10 to 30 % faster than to widen it for each.
         p[:] = pressure[s * pressure_distance : s * pressure_distance + rows * columns]
         for level in range(levels):
             at = s * distance + level * rows * columns
-            count += _level(flat, at, p, finite, found, (s, channel + level), sums, bad)
-    return count
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def zonal_bfloat16(
-    flat: NDArray[np.uint16],
-    distance: int,
-    pressure: NDArray[np.floating],
-    pressure_distance: int,
-    samples: tuple[int, int],
-    shape: tuple[int, int, int],
-    channel: int,
-    sums: Array,
-    bad: Index,
-) -> int:
-    """As :func:`zonal`, of the bits of bfloat16; one level at a time is widened to float32."""
-    levels, rows, columns = shape
-    p, found, count = np.empty(rows * columns), np.empty(6), 0
-    finite = np.empty(columns, np.float32)
-    bits = np.empty(rows * columns, np.uint32)
-    wide = bits.view(np.float32)
-    for s in range(samples[0], samples[1]):
-        # In double precision for all levels at once: 10 to 30 % faster than to widen it for each.
-        p[:] = pressure[s * pressure_distance : s * pressure_distance + rows * columns]
-        for level in range(levels):
-            at = s * distance + level * rows * columns
-            for i in range(rows * columns):
-                bits[i] = np.uint32(flat[at + i]) << np.uint32(16)
-            count += _level(wide, 0, p, finite, found, (s, channel + level), sums, bad)
+            values, first = as_floats(flat, at, spare)
+            count += _level(values, first, p, finite, found, (s, channel + level), sums, bad)
     return count
 
 

@@ -7,7 +7,7 @@ import pytest
 from support_cuda import host_kernel
 
 from astrohpc.kernels.sources import SOURCES
-from astrohpc.kernels.zonal import zonal, zonal_bfloat16
+from astrohpc.kernels.zonal import zonal
 from astrohpc.kernels.zonal_gpu import DEEP, grid, zonal_gpu
 
 KINDS = {"f32": np.float32, "f64": np.float64, "bf16": np.float32}
@@ -37,11 +37,10 @@ def twin(x: np.ndarray, p: np.ndarray, shape: tuple[int, int, int, int]) -> tupl
     samples, levels, rows, columns = shape
     sums = np.full((6, samples, levels + 2, rows), -1.0)
     bad = np.full((samples, levels + 2, rows), -9, np.int32)
-    kernel = zonal_bfloat16 if x.dtype == np.uint16 else zonal
     if p.dtype == np.uint16:
         p = (p.astype(np.uint32) << 16).view(np.float32)
     size = levels * rows * columns
-    kernel(
+    zonal(
         x.ravel(),
         size,
         p.ravel(),

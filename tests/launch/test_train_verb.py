@@ -151,7 +151,7 @@ def test_a_transformer_that_is_cut_up_learns_the_fields(launch: Launcher, arrays
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("nowhere",), "is neither a store, nor a folder of arrays, nor a sweep"),
+        (("nowhere",), "is neither a file, nor a folder, nor a sweep"),
         (("arrays", "more"), "more: is one name too many"),
         (("arrays", "train.optimizer.lr=nan"), "train.optimizer.lr: nan is not a number above 0"),
         (("arrays", "train.steps=0"), "train.steps: 0 is less than one"),

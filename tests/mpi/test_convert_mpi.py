@@ -167,7 +167,8 @@ def test_a_rank_that_is_killed_ends_the_job_and_another_goes_on(
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"(\d+) of 12 shards are there already", done.stdout)
     assert found is not None
-    assert int(found[1]) >= there - 2  # a shard may have been renamed and not yet noted
+    # A rank of one thread has two shards in hand, and notes them when rank 0 has answered.
+    assert int(found[1]) >= there - 2 * 2
     assert tree(store) == tree(whole)
 
 

@@ -8,15 +8,22 @@ from pathlib import Path
 from astrohpc.errors import ConfigError
 from astrohpc.files import digest, readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.jobs import ENDS, settings_file, source_of, split_words, submit, tell
-from astrohpc.launch.output import count, note, say, table
+from astrohpc.launch.jobs import (
+    ENDS,
+    of_a_rank,
+    python_of,
+    settings_file,
+    source_of,
+    split_words,
+    submit,
+    tell,
+)
+from astrohpc.launch.output import count, say, table
 from astrohpc.quality.settings import CheckSettings
 from astrohpc.settings import build
 from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder
-
-_SHARE = 0.8  # of a rank's memory that blocks may fill; MPI and the file system take the rest
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,7 @@ def _order(arguments: argparse.Namespace) -> Order:
             )
     if settings.device == "auto":
         settings = replace(settings, device="cuda" if allocation.gpus_per_node else "cpu")
-    if site.scheduler == "slurm":
-        ranks_memory = allocation.resources().mem_mib // allocation.tasks_per_node
-        settings = replace(
-            settings,
-            threads=settings.threads or allocation.cpus_per_task,
-            memory_mib=min(settings.memory_mib, int(ranks_memory * _SHARE)),
-        )
+    settings = of_a_rank(settings, site, allocation)
     into = arguments.into and arguments.into.expanduser().absolute()
     return Order((first, *more), into, settings, site, allocation)
 
@@ -113,7 +114,6 @@ def _again(order: Order) -> str:
 # ----------------------------------------------------------------------------- on a cluster
 def request(order: Order, settings: Path) -> JobRequest:
     """The MPI job; one of ranks with a GPU each, where the allocation has GPUs."""
-    python = order.site.python or sys.executable
     source = order.sources[0]
     key = digest([[str(path) for path in order.sources], asdict(order.allocation)])[:6]
     return JobRequest(
@@ -123,7 +123,7 @@ def request(order: Order, settings: Path) -> JobRequest:
         title=f"check {source.name}",
         folder=str(order.folder),
         log="logs/check_%j.out",
-        command=order.command(python, settings),
+        command=order.command(python_of(order.site), settings),
         site=order.site,
         allocation=order.allocation,
         resources=order.allocation.resources(),
@@ -135,15 +135,8 @@ def _submit(order: Order, *, dry_run: bool) -> int:
         say(render(request(order, order.folder / "scripts" / "check.json")))
         return 0
     settings = settings_file(order.folder, "check", asdict(order.settings))
-    job = submit(request(order, settings))
-    if job is None:
-        return 0
-    say(
-        f"job {job} submitted: "
-        f"{count(order.allocation.nodes * order.allocation.tasks_per_node, 'rank')} × "
-        f"{count(order.settings.threads, 'thread')}"
-    )
-    note(f"next: tail -f {order.folder}/logs/check_{job}.out")
+    threads = count(order.settings.threads, "thread")
+    submit(request(order, settings), each=f" × {threads}")
     return 0
 
 

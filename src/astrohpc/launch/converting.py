@@ -2,21 +2,28 @@
 
 import argparse
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from astrohpc.errors import ConfigError
 from astrohpc.files import digest, readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.jobs import ENDS, settings_file, source_of, split_words, submit, tell
-from astrohpc.launch.output import count, note, say, table
+from astrohpc.launch.jobs import (
+    ENDS,
+    of_a_rank,
+    python_of,
+    settings_file,
+    source_of,
+    split_words,
+    submit,
+    tell,
+)
+from astrohpc.launch.output import count, say, table
 from astrohpc.settings import build
 from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.store.settings import StoreSettings
 from astrohpc.sweep.folder import SweepFolder
-
-_SHARE = 0.8  # of a rank's memory that shards may fill; MPI and the file system take the rest
 
 
 @dataclass(frozen=True)
@@ -71,13 +78,7 @@ def _order(arguments: argparse.Namespace) -> Order:
         target = Path(names[1]).expanduser().absolute()
     else:
         target = source / "store.zarr" if sweep else source.with_name(f"{source.stem}.zarr")
-    if site.scheduler == "slurm":
-        ranks_memory = allocation.resources().mem_mib // allocation.tasks_per_node
-        settings = replace(
-            settings,
-            threads=settings.threads or allocation.cpus_per_task,
-            memory_mib=min(settings.memory_mib, int(ranks_memory * _SHARE)),
-        )
+    settings = of_a_rank(settings, site, allocation)
     return Order(arguments.verb, source, target, settings, site, allocation)
 
 
@@ -108,7 +109,6 @@ def _here(order: Order, *, dry_run: bool) -> int:
 # ----------------------------------------------------------------------------- on a cluster
 def request(order: Order, settings: Path) -> JobRequest:
     """The MPI job."""
-    python = order.site.python or sys.executable
     key = digest([str(order.source), str(order.target), order.verb, asdict(order.allocation)])[:6]
     return JobRequest(
         kind="mpi",
@@ -117,7 +117,7 @@ def request(order: Order, settings: Path) -> JobRequest:
         title=f"{order.verb} {order.source.name} into {order.target.name}",
         folder=str(order.folder),
         log=f"logs/{order.verb}_%j.out",
-        command=order.command(python, settings),
+        command=order.command(python_of(order.site), settings),
         site=order.site,
         allocation=order.allocation,
         resources=order.allocation.resources(),
@@ -129,15 +129,8 @@ def _submit(order: Order, *, dry_run: bool) -> int:
         say(render(request(order, order.folder / "scripts" / "store.json")))
         return 0
     settings = settings_file(order.folder, "store", asdict(order.settings))
-    job = submit(request(order, settings))
-    if job is None:
-        return 0
-    say(
-        f"job {job} submitted: "
-        f"{count(order.allocation.nodes * order.allocation.tasks_per_node, 'rank')} × "
-        f"{count(order.settings.threads, 'thread')}"
-    )
-    note(f"next: tail -f {order.folder}/logs/{order.verb}_{job}.out")
+    threads = count(order.settings.threads, "thread")
+    submit(request(order, settings), each=f" × {threads}")
     return 0
 
 

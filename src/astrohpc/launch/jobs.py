@@ -1,18 +1,54 @@
 """What verbs that run one job over files have in common: words, sources, settings files, submission."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from astrohpc.errors import ConfigError
 from astrohpc.files import canonical_json, digest, write_atomic
-from astrohpc.launch.output import errors, say
+from astrohpc.launch.output import count, errors, note, say
 from astrohpc.slurm.client import SlurmClient
 from astrohpc.slurm.render import render, write_script
-from astrohpc.slurm.request import JobRequest
+from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder, find_sweep
 
 ENDS = {78: 2}  # what a job calls badly configured is an error here
+_SHARE = 0.8  # of a rank's memory that its data may fill; MPI and the file system take the rest
+
+
+class Workers(Protocol):
+    """Settings of what many ranks do over files."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of a rank; 0 leaves it to the allocation."""
+
+    @property
+    def memory_mib(self) -> int:
+        """What a rank may hold of its data."""
+
+
+_W = TypeVar("_W", bound=Workers)
+
+
+def of_a_rank(settings: _W, site: Site, allocation: Allocation) -> _W:
+    """The settings with the threads and memory that a job gives each rank; here they stay as they are."""
+    if site.scheduler != "slurm":
+        return settings
+    mem_mib = allocation.resources().mem_mib // allocation.tasks_per_node
+    return replace(  # type: ignore[type-var]
+        settings,
+        threads=settings.threads or allocation.cpus_per_task,
+        memory_mib=min(settings.memory_mib, int(mem_mib * _SHARE)),
+    )
+
+
+def python_of(site: Site) -> str:
+    """The interpreter of its jobs: the site's, or else our own."""
+    return site.python or sys.executable
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -44,17 +80,27 @@ def settings_file(folder: Path, name: str, settings: object) -> Path:
     return path
 
 
-def submit(asked: JobRequest) -> str | None:
-    """Submit a job, unless one of its name is live; its id, None where there is nothing to do."""
+def submit(
+    asked: JobRequest, *, each: str = "", before: Callable[[], object] = lambda: None
+) -> None:
+    """Submit a job, unless one of its name is live, and say so; ``before`` is called just before.
+
+    ``each`` says what a rank has.
+    """
     for name in ("scripts", "logs"):
         (Path(asked.folder) / name).mkdir(parents=True, exist_ok=True)
     client = SlurmClient()
     live = [one for one in client.jobs() if one.name == asked.name and one.phase != "over"]
     if live:
         say(f"job {live[0].job} is at it already ({live[0].phase}); see {asked.folder}/logs")
-        return None
+        return
+    before()
     write_script(asked.script, render(asked))
-    return client.submit(asked)
+    job = client.submit(asked)
+    nodes = asked.allocation.nodes
+    ranks = count(nodes * asked.allocation.tasks_per_node, "rank")
+    say(f"job {job} submitted: {ranks}{each} on {count(nodes, 'node')}")
+    note(f"next: tail -f {asked.folder}/{asked.log.replace('%j', job)}")
 
 
 def tell(text: str) -> None:

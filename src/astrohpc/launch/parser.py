@@ -107,15 +107,24 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         )
         return sub
 
-    def composing(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "overrides", nargs="*", metavar="OVERRIDE", help="group=option or key=value"
-        )
+    def own_groups(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--config-dir",
             default=os.environ.get("ASTROHPC_CONFIGS"),
             help="a folder with groups of your own",
         )
+
+    def composing(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "overrides", nargs="*", metavar="OVERRIDE", help="group=option or key=value"
+        )
+        own_groups(sub)
+
+    def over_files(sub: argparse.ArgumentParser, metavar: str, words: str) -> None:
+        """Of a verb that runs one job over files."""
+        sub.add_argument("words", nargs="*", metavar=metavar, help=words)
+        own_groups(sub)
+        sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
 
     def waiting(sub: argparse.ArgumentParser) -> None:
         group = sub.add_mutually_exclusive_group()
@@ -179,19 +188,12 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         ),
     ):
         sub = verb(name, line, STORES)
-        sub.add_argument(
-            "words",
-            nargs="*",
-            metavar="SOURCE [TARGET] [OVERRIDE ...]",
-            help="a sweep's name or folder, a folder of files or a file (default: the sweep made or "
+        over_files(
+            sub,
+            "SOURCE [TARGET] [OVERRIDE ...]",
+            "a sweep's name or folder, a folder of files or a file (default: the sweep made or "
             "extended last); the store (default: store.zarr in the sweep, or SOURCE.zarr); overrides",
         )
-        sub.add_argument(
-            "--config-dir",
-            default=os.environ.get("ASTROHPC_CONFIGS"),
-            help="a folder with groups of your own",
-        )
-        sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
         if name == "convert":
             sub.add_argument(
                 "--explain",
@@ -206,20 +208,13 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         "a cluster it submits one job.",
         CHECKS,
     )
-    sub.add_argument(
-        "words",
-        nargs="*",
-        metavar="SOURCE [OVERRIDE ...]",
-        help="a sweep's name or folder, a store, a folder of files, or files (default: the sweep made or "
+    over_files(
+        sub,
+        "SOURCE [OVERRIDE ...]",
+        "a sweep's name or folder, a store, a folder of files, or files (default: the sweep made or "
         "extended last); overrides",
     )
-    sub.add_argument(
-        "--config-dir",
-        default=os.environ.get("ASTROHPC_CONFIGS"),
-        help="a folder with groups of your own",
-    )
     sub.add_argument("--into", type=Path, help="the folder of the report")
-    sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
     sub.add_argument(
         "--explain", action="store_true", help="say which laws would be checked, and stop"
     )
@@ -230,11 +225,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         GALLERY,
     )
     sub.add_argument("words", nargs="*", metavar="OVERRIDE", help="key=value")
-    sub.add_argument(
-        "--config-dir",
-        default=os.environ.get("ASTROHPC_CONFIGS"),
-        help="a folder with groups of your own",
-    )
+    own_groups(sub)
     sub.add_argument(
         "--docs",
         type=Path,
@@ -249,19 +240,12 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         "the last step is reached. On site=local it runs here; on a cluster it submits one job.",
         TRAININGS,
     )
-    sub.add_argument(
-        "words",
-        nargs="*",
-        metavar="[DATA] [OVERRIDE ...]",
-        help="a sweep's name or folder, a store, or a folder of arrays (default: the sweep made or "
+    over_files(
+        sub,
+        "[DATA] [OVERRIDE ...]",
+        "a sweep's name or folder, a store, or a folder of arrays (default: the sweep made or "
         "extended last); overrides",
     )
-    sub.add_argument(
-        "--config-dir",
-        default=os.environ.get("ASTROHPC_CONFIGS"),
-        help="a folder with groups of your own",
-    )
-    sub.add_argument("--dry-run", action="store_true", help="print the script or the command")
 
     sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")
     named(sub)

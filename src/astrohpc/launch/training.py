@@ -14,17 +14,16 @@ from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.output import count, errors, note, say
+from astrohpc.launch.jobs import ENDS, python_of, source_of, split_words, submit, tell
+from astrohpc.launch.output import say
 from astrohpc.launch.tensorboard import Shown
 from astrohpc.settings import build
-from astrohpc.slurm.client import SlurmClient
-from astrohpc.slurm.render import render, write_script
+from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, JobRequest, Site
-from astrohpc.sweep.folder import SweepFolder, find_sweep
+from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.provenance import environment
 from astrohpc.train.run import SETTINGS, Run
 
-_ENDS = {78: 2}  # what the job calls badly configured is an error here
 TRAININGS = "trainings"
 
 
@@ -61,8 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _order(arguments: argparse.Namespace) -> Order:
-    names = [word for word in arguments.words if "=" not in word or Path(word).exists()]
-    overrides = [word for word in arguments.words if word not in names]
+    names, overrides = split_words(arguments.words)
     if len(names) > 1:
         raise ConfigError(
             f"{names[1]}: is one name too many; write what to train on, and overrides as key=value."
@@ -85,24 +83,17 @@ def _order(arguments: argparse.Namespace) -> Order:
 
 def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
     """What is trained on, and the folder in which its runs lie."""
-    if named is not None:
-        path = Path(named).expanduser()
-        if path.exists() and not SweepFolder(path).exists():
-            sweep = SweepFolder(path.absolute().parent)
-            home = sweep.path if sweep.exists() else runs.absolute()
-            return path.absolute(), home / TRAININGS
-        if not path.exists() and not SweepFolder(runs / named).exists():
-            raise ConfigError(
-                f"{named}: is neither a store, nor a folder of arrays, nor a sweep of {runs}; "
-                "'launch status' names the sweeps."
-            )
-    folder = find_sweep(named, runs).path
-    store = folder / "store.zarr"
+    source = source_of(named, runs)
+    if not SweepFolder(source).exists():
+        beside = SweepFolder(source.parent)
+        home = beside.path if beside.exists() else runs.absolute()
+        return source, home / TRAININGS
+    store = source / "store.zarr"
     if not store.is_dir():
         raise ConfigError(
-            f"{folder.name}: it has no store to train on yet; run 'launch convert {folder.name}' first."
+            f"{source.name}: it has no store to train on yet; run 'launch convert {source.name}' first."
         )
-    return store, folder / TRAININGS
+    return store, source / TRAININGS
 
 
 def _check_name(name: str) -> None:
@@ -145,25 +136,17 @@ def _here(order: Order, *, dry_run: bool) -> int:
     else:
         from astrohpc.jobs import train  # noqa: PLC0415 - sets signal handlers
 
-        code = train.run(order.run.folder, tell=_tell)
+        code = train.run(order.run.folder, tell=tell)
     if code == 0:
         say(f"next: python -m astrohpc.launch tensorboard {order.run.folder}")
     elif code == 75:
         say("next: the same command goes on from there")
-    return _ENDS.get(code, code)
+    return ENDS.get(code, code)
 
 
 def _write(order: Order) -> None:
     where = {"site": asdict(order.site), "allocation": asdict(order.allocation)}
     order.run.write(environment(), where)
-
-
-def _tell(text: str) -> None:
-    """Errors where errors go, all else as it is."""
-    if text.startswith("error: "):
-        errors.print(text, markup=False, style="red")
-    else:
-        say(text)
 
 
 # ----------------------------------------------------------------------------- on a cluster
@@ -176,7 +159,7 @@ def request(order: Order) -> JobRequest:
         title=f"train {order.run.train.name} on {Path(order.run.train.data.source).name}",
         folder=str(order.run.folder),
         log="logs/train_%j.out",
-        command=order.command(order.site.python or sys.executable),
+        command=order.command(python_of(order.site)),
         site=order.site,
         allocation=order.allocation,
         resources=order.allocation.resources(),
@@ -188,18 +171,5 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(asked))
         return 0
-    client = SlurmClient()
-    live = [one for one in client.jobs() if one.name == asked.name and one.phase != "over"]
-    if live:
-        say(f"job {live[0].job} is at it already ({live[0].phase}); see {order.run.folder}/logs")
-        return 0
-    _write(order)
-    for name in ("scripts", "logs"):
-        (order.run.folder / name).mkdir(exist_ok=True)
-    write_script(asked.script, render(asked))
-    job = client.submit(asked)
-    say(
-        f"job {job} submitted: {count(order.ranks, 'rank')} on {count(order.allocation.nodes, 'node')}"
-    )
-    note(f"next: tail -f {order.run.folder}/logs/train_{job}.out")
+    submit(asked, before=lambda: _write(order))
     return 0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.kernels.tensors import on_gpu
-from astrohpc.kernels.zonal import zonal, zonal_bfloat16
+from astrohpc.kernels.zonal import zonal
 from astrohpc.physics.layout import Block, Layout
 
 Array = NDArray[np.float64]
@@ -90,8 +90,7 @@ def zonal_sums(
     weight = _widened(flats["ps"]) if "ps" in flats else _nothing(rows * columns)
 
     def part(flat: _Flat, channel: int, first: int, last: int) -> int:
-        kernel = zonal_bfloat16 if flat.bfloat16 else zonal
-        return kernel(
+        return zonal(
             flat.values,
             flat.distance,
             weight.values,

@@ -6,8 +6,12 @@ there, so that the count goes on while the threads compute.
 
 import os
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+from astrohpc.errors import ConfigError
+from astrohpc.outcome import EXIT_CODE, Outcome
 
 
 class Ranks(Protocol):
@@ -170,3 +174,20 @@ _LAUNCHED: Sequence[str] = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MV
 def find_ranks() -> Ranks:
     """MPI where a launcher started us, ourselves where not."""
     return Mpi() if any(name in os.environ for name in _LAUNCHED) else Alone()
+
+
+def together(ranks: Ranks, say: Callable[[str], None], work: Callable[[], int]) -> int:
+    """The exit code of what all ranks do; one that fails does not leave the others waiting for ever."""
+    try:
+        return work()
+    except ConfigError as error:
+        say(f"error: {error}")
+        code = EXIT_CODE[Outcome.BAD_CONFIG]
+        if ranks.size > 1:
+            ranks.abort(code)
+        return code
+    except BaseException:
+        if ranks.size > 1:
+            traceback.print_exc()
+            ranks.abort(1)
+        raise

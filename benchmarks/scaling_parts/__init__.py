@@ -1,0 +1,1 @@
+"""What ``scaling.py`` is made of."""
