@@ -1,7 +1,5 @@
 """The transformer of 13 billion parameters: its exact count, its plan of memory, its mathematics in small."""
 
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from astrohpc.models.settings import (
     model_settings,
 )
 from astrohpc.models.transformer import Transformer, rotated
+from astrohpc.train import memory_plan
 from astrohpc.train.engines.single import Single
 from astrohpc.train.loop import Trainer
 from astrohpc.train.memory_plan import GIB, plan, table
@@ -66,19 +65,15 @@ def test_the_plan_fits_eight_gpus_of_80_gib_and_not_one() -> None:
     assert plan(LARGE, 1, 1, 2048).whole > 141 * GIB
 
 
-def test_the_page_shows_the_plan_that_is_printed() -> None:
+def test_the_page_shows_the_plan_that_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = (CONFIGS.parents[1] / "docs" / "train.md").read_text()
     for line in table(LARGE, [8, 16, 32], 2048).splitlines()[4:]:
         assert line in page
-    printed = subprocess.run(
-        [sys.executable, "-m", "astrohpc.train.memory_plan", "8", "--tokens", "1024"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        env=dict(os.environ),
-    ).stdout
-    assert printed.rstrip() == table(LARGE, [8], 1024)
+    monkeypatch.setattr(sys, "argv", ["memory_plan", "8", "--tokens", "1024"])
+    memory_plan.main()
+    assert capsys.readouterr().out.rstrip() == table(LARGE, [8], 1024)
 
 
 def begun(inputs: int = 3, outputs: int = 2, places: int = 5, **more: int) -> Transformer:
