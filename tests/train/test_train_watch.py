@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from astrohpc.train import checkpoint, energy, flops
 from astrohpc.train.checkpoint import folder_of, read_manifest
-from astrohpc.train.events import FILE, EventFile, png, records, scalars_of
+from astrohpc.train.events import FILE, EventFile, records, written
 from astrohpc.train.logs import Log
 from astrohpc.train.migrate import MIGRATIONS, VERSION, migrate
 from astrohpc.train.straggler import OwnTimes, compare
@@ -117,19 +117,19 @@ def test_tensorboard_reads_what_a_training_wrote(tmp_path: Path, arrays: Path) -
 def test_an_interrupted_run_has_one_file_and_every_step_once(tmp_path: Path, arrays: Path) -> None:
     settings = settings_of(arrays)
     trainer_in(tmp_path / "whole", settings).run()
-    whole = scalars_of(tmp_path / "whole" / "tensorboard" / FILE)["loss"]
+    whole = written(tmp_path / "whole" / "tensorboard" / FILE).scalars["loss"]
     for at in (9, 6):
         trainer_in(tmp_path / "cut", settings, stop=Stopper(at)).run()
     # What a kill would leave: later steps that were written, and half a record.
     path = tmp_path / "cut" / "tensorboard" / FILE
-    later = EventFile(path.parent, 15)
+    later = EventFile(path.parent, 15, 0.0)
     later.scalars(20, 0.0, {"loss": 99.0})
     later.close()
     with path.open("ab") as file:
         file.write(b"\x18\x00\x00")
     trainer_in(tmp_path / "cut", settings).run()
     assert [p.name for p in path.parent.iterdir()] == [FILE]
-    assert scalars_of(path)["loss"] == whole
+    assert written(path).scalars["loss"] == whole
     assert len(list(records(path))) == len(set(records(path)))
 
 

@@ -50,21 +50,22 @@ class MlpSurrogate(nn.Module):
 
     def normalise(self, params: NDArray[np.float64], targets: NDArray[np.float64]) -> None:
         """Learn means and spreads of rows of inputs and of outputs."""
-        low, high = params.min(0), params.max(0)
-        wide = (low > 0) & (high > _MANY_TIMES * low)
-        scaled = np.where(wide, np.log(np.where(wide, params, 1.0)), params)
-        self.logarithm.copy_(torch.from_numpy(wide.astype(np.float32)))
+        self.normalise_inputs(params)
         known = np.isfinite(targets)
         counts = np.maximum(known.sum(0), 1)
         mean = np.where(known, targets, 0).sum(0) / counts
         spread = np.sqrt(np.where(known, (targets - mean) ** 2, 0).sum(0) / counts)
-        for name, values in (
-            ("input_mean", scaled.mean(0)),
-            ("input_spread", _not_zero(scaled.std(0))),
-            ("output_mean", mean),
-            ("output_spread", _not_zero(spread)),
-        ):
-            getattr(self, name).copy_(torch.from_numpy(values))
+        self.output_mean.copy_(torch.from_numpy(mean))
+        self.output_spread.copy_(torch.from_numpy(_not_zero(spread)))
+
+    def normalise_inputs(self, params: NDArray[np.float64]) -> None:
+        """Learn means and spreads of rows of inputs, of their logarithms where they span much."""
+        low, high = params.min(0), params.max(0)
+        wide = (low > 0) & (high > _MANY_TIMES * low)
+        scaled = np.where(wide, np.log(np.where(wide, params, 1.0)), params)
+        self.logarithm.copy_(torch.from_numpy(wide.astype(np.float32)))
+        self.input_mean.copy_(torch.from_numpy(scaled.mean(0)))
+        self.input_spread.copy_(torch.from_numpy(_not_zero(scaled.std(0))))
 
     def forward(self, params_BP: Tensor) -> Tensor:
         """The outputs in their own units."""

@@ -72,20 +72,26 @@ def trainer_of(
     run: Run, engine: "Engine", clock: Clock, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> "Trainer":
     """A trainer of this run on this engine; torch is imported here."""
+    from astrohpc.train.fields import Fields  # noqa: PLC0415
     from astrohpc.train.loop import Trainer  # noqa: PLC0415
     from astrohpc.train.sources import open_source  # noqa: PLC0415
     from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
 
     source = open_source(run.train.data, run.train.seed, run.folder)
-    model = {name: value for name, value in asdict(run.model).items() if name != "name"}
+    model = {k: value for k, value in asdict(run.model).items() if k not in ("name", "learns")}
+    task = Fields if run.model.learns == "fields" else GlobalMeans
     return Trainer(
         run.train,
-        GlobalMeans(source, model),
+        task(source, model),
         source,
         engine,
         run.folder,
         clock,
         say,
         stop,
-        texts={"model": asdict(run.model), "provenance": run.provenance()},
+        texts={
+            "model": asdict(run.model),
+            "data": source.about.text(run.train.data.source, source.count, source.held_out),
+            "provenance": run.provenance(),
+        },
     )

@@ -15,15 +15,19 @@ from torch import Tensor, nn
 from astrohpc.models.mlp import MlpSurrogate
 from astrohpc.train.sources import Batch, Source
 
-_TO_NORMALISE = 512  # samples that tell means and spreads
+_TO_NORMALISE, _AT_ONCE = 512, 2**22  # samples that tell means and spreads; values held at once
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Of some samples: the *sum* that is made small, and by part a sum to look at, without gradient."""
+    """Of some samples: the *sum* that is made small, and by part sums to look at, without gradient.
+
+    ``squares`` are squared errors in the data's own units; none where that has no meaning.
+    """
 
     total: Tensor
     parts: Tensor
+    squares: Tensor | None = None
 
 
 class Task(Protocol):
@@ -43,8 +47,8 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """The loss of some samples, of a batch on the device."""
 
-    def images(self, model: nn.Module, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
-        """Pictures for people, [row, column, 3] each; none if there is nothing to show."""
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Truth and prediction, in the data's own units: [B, C] or [B, C, …]; None if it makes no climate."""
 
 
 class GlobalMeans:
@@ -68,8 +72,13 @@ class GlobalMeans:
                 np.int64
             )
         )
-        batch = self.ahead(self.source.read(some, self.source.room(len(some), pinned=False)))
-        model.normalise(self.source.all_params(), batch["targets"].double().numpy())
+        at_once = max(1, _AT_ONCE // (len(self._part_of) * len(self._area)))
+        room = self.source.room(min(at_once, len(some)), pinned=False)
+        targets = [
+            self.ahead(self.source.read(some[start : start + at_once], room))["targets"].double()
+            for start in range(0, len(some), at_once)
+        ]
+        model.normalise(self.source.all_params(), torch.cat(targets).numpy())
         self._spread = model.output_spread.clone()
         return model
 
@@ -100,10 +109,13 @@ class GlobalMeans:
         spread = self._spread.to(found.device, found.dtype)
         errors = torch.where(torch.isfinite(targets), (found - targets) / spread, 0.0).square()
         with torch.no_grad():
-            parts = errors.new_zeros(len(self.parts))
-            parts.index_add_(0, self._part_of.to(errors.device), errors.detach().sum(0))
-        return Loss(errors.sum(), parts)
+            by_channel = errors.sum(0)
+            part_of = self._part_of.to(errors.device)
+            parts, squares = by_channel.new_zeros(2, len(self.parts))
+            parts.index_add_(0, part_of, by_channel)
+            squares.index_add_(0, part_of, by_channel * spread.square())
+        return Loss(errors.sum(), parts, squares)
 
-    def images(self, model: nn.Module, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:  # noqa: ARG002
-        """None: it makes no fields."""
-        return {}
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Area means."""
+        return batch["targets"], model(batch["params"])
