@@ -133,7 +133,7 @@ def _lines(
         if axes:
             axis.set_xlabel(axes[0].label)
         else:
-            axis.set_xticks(np.arange(len(names)), names)
+            axis.set_xticks(np.arange(len(names)), [name.replace(", ", "\n") for name in names])
     figure.text(0.01, 0.97, f"{variable.label}: {words}", va="top", fontsize=10)
     if mark:
         figure.text(0.99, 0.97, mark, va="top", ha="right", fontsize=10, color="tab:red")

@@ -94,8 +94,8 @@ def draw(runs: Sequence[Curves]) -> bytes:
     with drawing():
         figure: Any = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN), dpi=_DPI)
         axes = figure.subplots(2, 3).ravel()
-        for axis, (title, unit, logarithmic, tags) in zip(axes, _PANELS, strict=False):
-            _panel(axis, runs, tags, 100.0 if unit == "%" else 1.0, logarithmic=logarithmic)
+        for axis, (title, unit, powers, tags) in zip(axes, _PANELS, strict=False):
+            _panel(axis, runs, tags, 100.0 if unit == "%" else 1.0, powers=powers)
             axis.set_title(f"{title} [{unit}]" if unit else title, loc="left")
             axis.set_xlabel("step")
         _legend(axes[-1], runs)
@@ -110,7 +110,7 @@ def draw(runs: Sequence[Curves]) -> bytes:
 
 
 def _panel(
-    axis: Any, runs: Sequence[Curves], tags: Sequence[str], factor: float, *, logarithmic: bool
+    axis: Any, runs: Sequence[Curves], tags: Sequence[str], factor: float, *, powers: bool
 ) -> None:
     """One quantity of every run."""
     drawn: list[float] = []
@@ -127,7 +127,7 @@ def _panel(
             axis.plot([step for step, _ in curve], values, color=f"C{k}", **look)
         for step in run.resumed:
             axis.axvline(step, color=f"C{k}", lw=0.9, ls=":")
-    if logarithmic and any(math.isfinite(value) and value > 0 for value in drawn):
+    if powers and any(math.isfinite(value) and value > 0 for value in drawn):
         logarithmic(axis, "y")
     axis.grid(alpha=0.25)
 
