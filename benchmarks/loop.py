@@ -138,6 +138,7 @@ def bare_loop(settings: TrainSettings, folder: Path) -> Callable[[int], None]:
     source = open_source(settings.data, 0, folder)
     task = GlobalMeans(source, MODEL)
     model = task.model()
+    task.begin(model, 0)
     optimizer = make_optimizer(model, settings.optimizer, CPU)
     batch = task.ahead(source.read(np.arange(BATCH), source.room(BATCH, pinned=False)))
     count, _ = task.count(batch)

@@ -19,7 +19,7 @@ from astrohpc.train.async_save import Saver, Snapshot
 from astrohpc.train.checkpoint import folder_of, read_manifest, steps_there, verify
 from astrohpc.train.migrate import VERSION
 from astrohpc.train.nested import put_together, take_apart
-from astrohpc.train.tensorfile import Unreadable, read_tensors, write_tensors
+from astrohpc.train.tensorfile import TensorFile, Unreadable, write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
         saver.save(Snapshot(step, {"model": {"w": torch.ones(2) * step}}, {}, {}, score))
     saver.wait()
     assert steps_there(tmp_path) == [5, 4, 2]
-    assert read_tensors(folder_of(tmp_path, 2) / "model.safetensors")["w"].tolist() == [2, 2]
+    assert TensorFile(folder_of(tmp_path, 2) / "model.safetensors")["w"].tolist() == [2, 2]
 
 
 def test_what_is_saved_is_of_the_moment_of_saving(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_is_saved_is_of_the_moment_of_saving(tmp_path: Path) -> None:
         weights.fill_(-1)
     saver.wait()
     for step in range(1, 4):
-        saved = read_tensors(folder_of(tmp_path, step) / "model.safetensors")["w"]
+        saved = TensorFile(folder_of(tmp_path, step) / "model.safetensors")["w"]
         assert saved.unique().tolist() == [step]
 
 
@@ -182,8 +182,9 @@ TENSORS = {
 def test_tensors_come_back_with_their_bits(tmp_path: Path) -> None:
     size, _ = write_tensors(tmp_path / "t", TENSORS)
     assert (tmp_path / "t").stat().st_size == size
-    found = read_tensors(tmp_path / "t")
+    found = TensorFile(tmp_path / "t")
     assert list(found) == list(TENSORS)
+    assert torch.equal(found.rows("a b/c", 1, 3), TENSORS["a b/c"][1:3])
     for name, tensor in TENSORS.items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(
@@ -199,7 +200,7 @@ def test_no_cut_of_a_file_of_tensors_is_read(tmp_path: Path) -> None:
     for length in [*range(0, 64), len(whole) // 2, len(whole) - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(Unreadable):
-            read_tensors(path)
+            dict(TensorFile(path))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, header: object) -> None:
     text = json.dumps(header).encode()
     (tmp_path / "t").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
     with pytest.raises(Unreadable):
-        read_tensors(tmp_path / "t")
+        TensorFile(tmp_path / "t")
 
 
 def test_an_optimiser_s_state_comes_back_as_it_was() -> None:

@@ -133,7 +133,7 @@ def _settings(group: str, own: Any) -> list[str]:
         from astrohpc.augment.policy import Policy as Augmentation  # noqa: PLC0415
 
         return [field.name for field in fields(Augmentation)]
-    from astrohpc.models.settings import MlpSettings  # noqa: PLC0415
+    from astrohpc.models.settings import KINDS  # noqa: PLC0415
     from astrohpc.slurm.request import Allocation, Site  # noqa: PLC0415
     from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
     from astrohpc.sweep.design import Design  # noqa: PLC0415
@@ -147,8 +147,9 @@ def _settings(group: str, own: Any) -> list[str]:
         "policy": Policy,
         "store": StoreSettings,
         "train": TrainSettings,
-        "model": MlpSettings,
     }
+    if group == "model":
+        return sorted({field.name for kind in KINDS.values() for field in fields(kind)})
     if group in kinds:
         return [field.name for field in fields(kinds[group])]
     text = (own / "engine" / "ebm.yaml").read_text() if group == "engine" else ""

@@ -1,9 +1,11 @@
 """What a person may choose about a model; nothing here needs torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from astrohpc.errors import ConfigError
+from astrohpc.settings import build, suggest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +25,46 @@ class MlpSettings:
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout: {self.dropout} is not a share; write 0 to below 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerSettings:
+    """The transformer; its sizes alone decide the count. The default has 13.15 billion (63 blocks: 12.95)."""
+
+    name: Literal["transformer"] = "transformer"
+    # The global means of the fields, or the fields: a token for each cell of the map.
+    mode: Literal["scalar", "datacube"] = "datacube"
+    hidden: int = 4096
+    heads: int = 64
+    inner: int = 16384  # of the feed-forward layers
+    vocabulary: int = 32000  # rows of the table of words, and of that of answers
+    blocks: int = 64
+
+    def __post_init__(self) -> None:
+        sizes = (self.hidden, self.heads, self.inner, self.vocabulary, self.blocks)
+        if min(sizes) < 1 or self.hidden % (2 * self.heads):
+            raise ConfigError(
+                f"heads: a width of {self.hidden} is no whole even number for each of {self.heads}; write "
+                "sizes from 1 on, and a width that twice the heads divide."
+            )
+
+    @property
+    def parameters(self) -> int:
+        """How many there are: matrices without biases, a scale for each norm, words and answers apart."""
+        block = 4 * self.hidden**2 + 2 * self.hidden * self.inner + 2 * self.hidden
+        return self.blocks * block + 2 * self.vocabulary * self.hidden + self.hidden
+
+
+ModelSettings = MlpSettings | TransformerSettings
+KINDS: Mapping[str, type[MlpSettings] | type[TransformerSettings]] = {
+    "mlp": MlpSettings,
+    "transformer": TransformerSettings,
+}
+
+
+def model_settings(written: Mapping[str, Any]) -> ModelSettings:
+    """The settings of the model that ``name`` says, by default the small network."""
+    name = written.get("name", "mlp")
+    if name not in KINDS:
+        raise ConfigError(f"model.name: there is no model {name!r}{suggest(str(name), KINDS)}")
+    return build(KINDS[name], written, "model")

@@ -1,59 +1,40 @@
-"""A causal transformer over tokens, in sizes up to 13 billion parameters: a load for the training engine.
+"""A transformer from a planet's parameters to its climate, in sizes up to 13 billion parameters.
 
-A thousand climate runs hold some 3 × 10⁸ values; a model of this size would want a thousand times as
-many. It shows that the engine trains what does not fit one GPU, and is no better climate model.
+The sequence is a token for each parameter, then one for each place of the map (one for the whole
+planet, where global means are asked for). All look at all, and each place's token becomes the values
+of all channels there: one pass gives the fields.
+
+A thousand climate runs hold some 3 × 10⁸ values; the largest size would want a thousand times as many.
+It shows that the engine trains what does not fit one GPU, and is no better climate model.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from astrohpc.errors import ConfigError
+from astrohpc.models.settings import TransformerSettings
+from astrohpc.models.units import InUnits
 
 _BASE = 10_000.0  # of the rotary angles
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransformerSize:
-    """The sizes that decide the count; the default has 13.15 billion (with 63 blocks 12.95)."""
-
-    hidden: int = 4096
-    heads: int = 64
-    inner: int = 16384  # of the feed-forward layers
-    vocabulary: int = 32000
-    blocks: int = 64
-
-    def __post_init__(self) -> None:
-        if min(vars(self).values()) < 1 or self.hidden % (2 * self.heads):
-            raise ConfigError(
-                f"heads: a width of {self.hidden} is no whole even number for each of {self.heads}; write "
-                "sizes from 1 on, and a width that twice the heads divide."
-            )
-
-    @property
-    def parameters(self) -> int:
-        """How many there are: matrices without biases, a scale for each norm, embedding and output apart."""
-        block = 4 * self.hidden**2 + 2 * self.hidden * self.inner + 2 * self.hidden
-        return self.blocks * block + 2 * self.vocabulary * self.hidden + self.hidden
-
-
 class Attention(nn.Module):
-    """Each token looks at itself and those before it; places are told by rotation."""
+    """Each token looks at all of its sample; how far apart they stand is told by rotation."""
 
-    def __init__(self, size: TransformerSize) -> None:
+    def __init__(self, size: TransformerSettings) -> None:
         super().__init__()
         self.heads = size.heads
         self.ask = nn.Linear(size.hidden, 3 * size.hidden, bias=False)
         self.out = nn.Linear(size.hidden, size.hidden, bias=False)
 
     def forward(self, x_BTW: Tensor) -> Tensor:
-        """What each token takes from those before it."""
+        """What each token takes from the others."""
         batch, time, width = x_BTW.shape
         q, k, v = self.ask(x_BTW).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        found = nn.functional.scaled_dot_product_attention(
-            rotated(q), rotated(k), v, is_causal=True
-        )
+        found = nn.functional.scaled_dot_product_attention(rotated(q), rotated(k), v)
         out: Tensor = self.out(found.transpose(1, 2).reshape(batch, time, width))
         return out
 
@@ -61,7 +42,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and a feed-forward layer, each beside a path that leaves what comes in as it is."""
 
-    def __init__(self, size: TransformerSize) -> None:
+    def __init__(self, size: TransformerSettings) -> None:
         super().__init__()
         self.norm_1, self.norm_2 = nn.RMSNorm(size.hidden), nn.RMSNorm(size.hidden)
         self.attention = Attention(size)
@@ -75,23 +56,60 @@ class Block(nn.Module):
         return x_BTW + added
 
 
-class Transformer(nn.Module):
-    """Scores of the next token, from tokens [B, T] to [B, T, vocabulary]."""
+class Transformer(InUnits):
+    """``inputs`` numbers to ``outputs`` channels at each of ``places``, in their own units on both sides.
 
-    def __init__(self, size: TransformerSize) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(size.vocabulary, size.hidden)
+    Of the table of words an input has two rows (its name, and what one spread of it adds) and a place
+    has one; of the table of answers a channel has one. Rows beyond are there for data that need them.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, size: TransformerSettings, places: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs)
+        if max(2 * inputs + places, outputs) > size.vocabulary:
+            raise ConfigError(
+                f"model.vocabulary: {size.vocabulary} rows are too few for {inputs} inputs (two each), "
+                f"{places} places and {outputs} channels; write {max(2 * inputs + places, outputs)} or more."
+            )
+        self.inputs, self.outputs, self.places, self.size = inputs, outputs, places, size
+        self.words = nn.Parameter(torch.empty(size.vocabulary, size.hidden))
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.blocks))
         self.norm = nn.RMSNorm(size.hidden)
-        self.out = nn.Linear(size.hidden, size.vocabulary, bias=False)
+        self.answers = nn.Parameter(torch.empty(size.vocabulary, size.hidden))
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
-        """The scores."""
-        x_BTW = self.embedding(tokens_BT)
+    def beginnings(self) -> Mapping[str, float]:
+        """Words of size one, and blocks that together add about as much."""
+        found = {"words": 1.0}
+        for number in range(self.size.blocks):
+            for name, width in (("attention.out", self.size.hidden), ("down", self.size.inner)):
+                found[f"blocks.{number}.{name}.weight"] = 1 / math.sqrt(
+                    2 * self.size.blocks * width
+                )
+        return found
+
+    def described(self) -> Mapping[str, str]:
+        """Heads and places, which the weights would fit in any number."""
+        return {"heads": str(self.size.heads), "places": str(self.places)}
+
+    def forward(self, params_BP: Tensor) -> Tensor:
+        """Channels by place: [B, C, K]."""
+        kinds = [self.inputs, self.inputs, self.places]
+        name_PW, spread_PW, place_KW = torch.split(self.words[: sum(kinds)], kinds)
+        value_BP = self.inward(params_BP)
+        x_BTW = torch.cat(
+            [
+                name_PW + value_BP.unsqueeze(-1) * spread_PW,
+                place_KW.expand(len(params_BP), -1, -1).to(value_BP.dtype),
+            ],
+            dim=1,
+        )
         for block in self.blocks:
             x_BTW = block(x_BTW)
-        scores: Tensor = self.out(self.norm(x_BTW))
-        return scores
+        normal_BKC = nn.functional.linear(
+            self.norm(x_BTW[:, self.inputs :]), self.answers[: self.outputs]
+        )
+        return self.outward(normal_BKC).transpose(1, 2)
 
 
 def rotated(x_BHTD: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 
 from astrohpc.errors import ConfigError
 from astrohpc.train.migrate import VERSION, migrate
-from astrohpc.train.tensorfile import Unreadable, read_tensors
+from astrohpc.train.tensorfile import TensorFile, Unreadable
 
 MANIFEST = "manifest.json"
 FORMAT = "astrohpc checkpoint"
@@ -45,7 +45,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Content:
-    """What was read: by file its tensors, and by file what JSON says."""
+    """What was read: by file its tensors, which wait until they are asked for, and what JSON says."""
 
     tensors: Mapping[str, Mapping[str, torch.Tensor]]
     plain: Mapping[str, Any]
@@ -110,7 +110,7 @@ def read(folder: Path, manifest: Manifest, wanted: Callable[[str], bool]) -> Con
     plain: dict[str, Any] = {}
     for name in filter(wanted, manifest.files):
         if name.endswith(TENSORS):
-            tensors[name.removesuffix(TENSORS)] = read_tensors(folder / name)
+            tensors[name.removesuffix(TENSORS)] = TensorFile(folder / name)
         else:
             plain[name.removesuffix(PLAIN)] = json.loads((folder / name).read_bytes())
     tensors, plain = migrate(manifest.version, tensors, plain)

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-
-def local(tensor: torch.Tensor) -> torch.Tensor:
-    """This rank's part of a sharded tensor; any other tensor itself."""
-    part = getattr(tensor, "to_local", None)
-    return part() if part is not None else tensor
+from astrohpc.train.rows import local
 
 
 class RunningMean:

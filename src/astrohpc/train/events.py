@@ -45,13 +45,13 @@ class EventFile:
         self.path = folder / FILE
         before = written(self.path) if self.path.exists() else Written()
         # Steps at the seam are judged, and told, by who goes on: again, if a kill came after they were.
-        self._told = {one for one in before.told if from_step - _SEAM < one[1] <= from_step}
+        first = from_step + 1 if from_step else 0
+        self._told = {one for one in before.told if from_step - _SEAM < one[1] < first}
         self._file: BinaryIO = self.path.open("ab")
         os.truncate(self._file.fileno(), before.size)
         if not before.size:
             self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        first = from_step + 1 if from_step else 0
         self._append(event_pb2.Event(wall_time=now, step=first, session_log=start))
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:

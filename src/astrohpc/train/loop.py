@@ -25,7 +25,7 @@ from astrohpc.train.async_save import Saver
 from astrohpc.train.checkpoint import sweep_up
 from astrohpc.train.compared import pictures
 from astrohpc.train.data import Reader
-from astrohpc.train.ema import RunningMean, local
+from astrohpc.train.ema import RunningMean
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.guards import BlownUp, Guards
 from astrohpc.train.logs import Log
@@ -35,6 +35,7 @@ from astrohpc.train.plan import BatchPlan, shareable
 from astrohpc.train.precision import Precision
 from astrohpc.train.randomness import make_deterministic, seed_all
 from astrohpc.train.rates import Rates
+from astrohpc.train.rows import local
 from astrohpc.train.settings import TrainSettings
 from astrohpc.train.sources import Source
 from astrohpc.train.step import Stepper
@@ -108,8 +109,9 @@ class Trainer:
         if settings.deterministic:
             make_deterministic()
         precision = Precision(settings.precision)
-        seed_all(settings.seed, 0, 0)
-        model = self.task.model()
+        # Without memory as yet: an engine that cuts it up gives each rank its part only.
+        with torch.device("meta"):
+            model = self.task.model()
         precision.prepare(model)
         prepare_blocks(model, settings)
         engine.agree(
@@ -120,7 +122,9 @@ class Trainer:
             }
         )
         wrapped = engine.prepare(
-            model, lambda m: make_optimizer(m, settings.optimizer, engine.device)
+            model,
+            lambda m: make_optimizer(m, settings.optimizer, engine.device),
+            lambda m: self.task.begin(m, settings.seed),
         )
         seed_all(settings.seed, moment.position_key(0), engine.rank + 1)
         plan = BatchPlan(

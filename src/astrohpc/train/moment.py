@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from astrohpc.errors import ConfigError
+from astrohpc.models.units import InUnits
 from astrohpc.train import shards
 from astrohpc.train.async_save import Snapshot
 from astrohpc.train.checkpoint import (
@@ -74,6 +75,8 @@ def made_of(settings: TrainSettings, stepper: Stepper, data: str) -> dict[str, A
     """What a checkpoint belongs to."""
     model = stepper.engine.model
     words = {name: f"{list(v.shape)} {v.dtype}" for name, v in model.named_parameters()}
+    if isinstance(model, InUnits):
+        words |= model.described()
     return {"model": words, "data": data, "mathematics": dict(settings.mathematics())}
 
 
@@ -188,7 +191,8 @@ def put_back(
     )
     loop = content.plain["loop"]
     if loop.get("sharded"):
-        content = shards.joined(content, manifest.ranks)
+        weights = dict(engine.model.named_parameters())
+        content = shards.joined(content, manifest.ranks, weights)
     same = manifest.ranks == engine.size
     _load_tensors(stepper, content, loop)
     if same:

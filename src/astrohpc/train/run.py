@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
-from astrohpc.models.settings import MlpSettings
+from astrohpc.models.settings import MlpSettings, ModelSettings, model_settings
 from astrohpc.settings import build
 from astrohpc.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from astrohpc.train.engines.base import Engine
     from astrohpc.train.loop import Trainer
+    from astrohpc.train.sources import Source
+    from astrohpc.train.task import Task
 
 SETTINGS, PROVENANCE = "train.json", "provenance.json"
 
@@ -30,7 +32,7 @@ class Run:
 
     folder: Path
     train: TrainSettings
-    model: MlpSettings
+    model: ModelSettings
 
     @classmethod
     def of(cls, folder: Path) -> "Run":
@@ -52,7 +54,7 @@ class Run:
         return cls(
             folder,
             build(TrainSettings, written.get("train", {}), "train"),
-            build(MlpSettings, written.get("model", {}), "model"),
+            model_settings(written.get("model", {})),
         )
 
     def write(self, provenance: Mapping[str, Any], where: Mapping[str, Any]) -> None:
@@ -72,17 +74,13 @@ def trainer_of(
     run: Run, engine: "Engine", clock: Clock, say: Callable[[str], None], stop: Callable[[], bool]
 ) -> "Trainer":
     """A trainer of this run on this engine; torch is imported here."""
-    from astrohpc.train.fields import Fields  # noqa: PLC0415
     from astrohpc.train.loop import Trainer  # noqa: PLC0415
     from astrohpc.train.sources import open_source  # noqa: PLC0415
-    from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
 
     source = open_source(run.train.data, run.train.seed, run.folder)
-    model = {k: value for k, value in asdict(run.model).items() if k not in ("name", "learns")}
-    task = Fields if run.model.learns == "fields" else GlobalMeans
     return Trainer(
         run.train,
-        task(source, model),
+        task_of(source, run.model),
         source,
         engine,
         run.folder,
@@ -95,3 +93,21 @@ def trainer_of(
             "provenance": run.provenance(),
         },
     )
+
+
+def task_of(source: "Source", model: ModelSettings) -> "Task":
+    """What a model learns of these data; torch is imported here."""
+    import psutil  # noqa: PLC0415
+
+    from astrohpc.models.mlp import MlpSurrogate  # noqa: PLC0415
+    from astrohpc.models.transformer import Transformer  # noqa: PLC0415
+    from astrohpc.train.fields import Fields  # noqa: PLC0415
+    from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
+
+    if isinstance(model, MlpSettings):
+        own = {k: value for k, value in asdict(model).items() if k not in ("name", "learns")}
+        if model.learns == "means":
+            return GlobalMeans(source, own)
+        return Fields(source, own, MlpSurrogate).if_it_fits(psutil.virtual_memory().total)
+    kind = Fields if model.mode == "datacube" else GlobalMeans
+    return kind(source, {"size": model}, Transformer)

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from astrohpc.train import flops, schedule
 from astrohpc.train.accumulate import Meter, MicroBatch, is_out_of_memory, parts
 from astrohpc.train.data import Reader
-from astrohpc.train.ema import RunningMean, local
+from astrohpc.train.ema import RunningMean
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.guards import Guards
 from astrohpc.train.optimize import takes_flag
 from astrohpc.train.precision import LossScale, Precision
 from astrohpc.train.randomness import untouched
+from astrohpc.train.rows import local
 from astrohpc.train.settings import TrainSettings
 from astrohpc.train.sources import Batch
 from astrohpc.train.task import Task

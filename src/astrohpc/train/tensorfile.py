@@ -6,8 +6,9 @@ tensor, and then come their bytes. Any safetensors library reads it.
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,27 +66,55 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> tuple[int,
     return 8 + len(text) + position, seen.hexdigest()
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a file; Unreadable says what is wrong with it."""
-    whole = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(_LONGEST_HEADER, whole - 8):
-            raise Unreadable(f"{path.name}: its header is damaged")
-        try:
-            header = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            places = {name: _place(one, whole - 8 - length) for name, one in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unreadable(f"{path.name}: its header is damaged ({error})") from error
-        found = {}
-        for name, (dtype, shape, begin, end) in places.items():
-            tensor = torch.empty(shape, dtype=dtype)
-            file.seek(8 + length + begin)
-            if end > begin and file.readinto(memoryview(_bytes(tensor)).cast("B")) != end - begin:
-                raise Unreadable(f"{path.name}: it ends within {name}")
-            found[name] = tensor
-    return found
+class TensorFile(Mapping[str, torch.Tensor]):
+    """The tensors of a file, read when they are asked for; Unreadable says what is wrong with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        whole = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(_LONGEST_HEADER, whole - 8):
+                raise Unreadable(f"{path.name}: its header is damaged")
+            try:
+                header = json.loads(file.read(length))
+                header.pop("__metadata__", None)
+                self._places = {
+                    name: _place(one, whole - 8 - length) for name, one in header.items()
+                }
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Unreadable(f"{path.name}: its header is damaged ({error})") from error
+        self._begin = 8 + length
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """All of a tensor."""
+        dtype, shape, begin, _ = self._places[name]
+        return self._read(name, torch.empty(shape, dtype=dtype), begin)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def count(self, name: str) -> int:
+        """How many rows a tensor has."""
+        return self._places[name][1][0]
+
+    def rows(self, name: str, first: int, end: int) -> torch.Tensor:
+        """Some rows of a tensor, and no others are read."""
+        dtype, (_, *rest), begin, _ = self._places[name]
+        found = torch.empty((end - first, *rest), dtype=dtype)
+        row = found.element_size() * math.prod(rest)
+        return self._read(name, found, begin + first * row)
+
+    def _read(self, name: str, tensor: torch.Tensor, begin: int) -> torch.Tensor:
+        size = tensor.numel() * tensor.element_size()
+        with self._path.open("rb") as file:
+            file.seek(self._begin + begin)
+            if size and file.readinto(memoryview(_bytes(tensor)).cast("B")) != size:
+                raise Unreadable(f"{self._path.name}: it ends within {name}")
+        return tensor
 
 
 def _place(one: Mapping[str, Any], room: int) -> tuple[torch.dtype, list[int], int, int]:

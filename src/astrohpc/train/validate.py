@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from astrohpc.train.about import About
 from astrohpc.train.accumulate import parts
@@ -110,6 +111,11 @@ def _at_rest(stepper: Stepper) -> Iterator[None]:
             yield
     finally:
         model.train()
-    gathered = getattr(stepper.model, "reshard", None)
-    if gathered is not None:  # or parts stay whole for a backward that never comes
-        gathered()
+    _put_away(stepper.model)
+
+
+def _put_away(model: nn.Module) -> None:
+    """A model that is cut up keeps parts whole for a backward; where none comes, they would grow old."""
+    reshard = getattr(model, "reshard", None)
+    if reshard is not None:
+        reshard()

@@ -16,7 +16,7 @@ samples, however uneven the shares are.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -29,9 +29,11 @@ from astrohpc.train.engines import states
 from astrohpc.train.engines.agree import bits_hash, combine, model_digest, must_agree
 from astrohpc.train.engines.failures import RanksDiffer, collective
 from astrohpc.train.engines.rendezvous import Place
+from astrohpc.train.initial import make_room
 
 T = TypeVar("T")
 How = Literal["sum", "max", "min"]
+Begin = Callable[[nn.Module], None]
 
 
 class Engine(ABC):
@@ -45,6 +47,7 @@ class Engine(ABC):
         self.model: nn.Module  # as given, not wrapped
         self.optimizer: Optimizer
         self._trained: dict[int, tuple[str, nn.Parameter, bool]] = {}
+        self._begin: Begin | None = None
 
     # Between ranks. All ranks call these in the same order.
 
@@ -96,9 +99,15 @@ class Engine(ABC):
     # Training.
 
     def prepare(
-        self, model: nn.Module, optimizer_of: Callable[[nn.Module], Optimizer]
+        self,
+        model: nn.Module,
+        optimizer_of: Callable[[nn.Module], Optimizer],
+        begin: Begin | None = None,
     ) -> nn.Module:
-        """Give all ranks rank 0's weights; returns the model to call. Sets ``model``, ``optimizer``.
+        """Give all ranks the same weights; returns the model to call. Sets ``model``, ``optimizer``.
+
+        They are rank 0's, or those that ``begin`` gives a model that is on the meta device: where the
+        model is cut up, to each rank's part, so that nobody ever has the whole.
 
         The optimiser is made here, after the model, for an engine may replace the parameters.
         """
@@ -107,7 +116,7 @@ class Engine(ABC):
         self.agree({"model": model_digest(model)})
         if not any(p.requires_grad for p in model.parameters()):
             raise ConfigError("model: none of its parameters is trained; unfreeze some.")
-        self.model = model
+        self.model, self._begin = model, begin
         with collective("preparing the model"), torch.no_grad():
             wrapped = self._wrap(model)
         self.optimizer = optimizer_of(model)
@@ -210,10 +219,20 @@ class Engine(ABC):
     def _send_bytes(self, data: Tensor) -> None:
         """Overwrite a uint8 tensor of at most ``_MESSAGE_BYTES`` with rank 0's."""
 
-    def _take_weights_of_rank_0(self, model: nn.Module) -> None:
-        """Parameters and buffers of any type and memory format, many small ones in one message."""
+    def _bring(self, model: nn.Module) -> None:
+        """A model, or this rank's part of one, to its device; its weights must be somewhere."""
+        if self._begin is not None:
+            make_room(model, self.device)
+            self._begin(model)
+        elif any(p.is_meta for p in model.parameters()):
+            raise ConfigError("model: its weights are on the meta device; give them values first.")
+        else:
+            model.to(self.device)
+
+    def _take_from_rank_0(self, values: Iterable[Tensor]) -> None:
+        """Tensors of any type and memory format, many small ones in one message."""
         waiting: list[Tensor] = []
-        for value in (*(p.data for p in model.parameters()), *model.buffers()):
+        for value in values:
             if waiting and sum(map(_bytes, waiting)) + _bytes(value) > _MESSAGE_BYTES:
                 self._send_together(waiting)
                 waiting = []
@@ -221,6 +240,8 @@ class Engine(ABC):
         self._send_together(waiting)
 
     def _send_together(self, values: list[Tensor]) -> None:
+        if not values:
+            return
         flat = torch.cat([v.contiguous().view(-1).view(torch.uint8) for v in values])
         for start in range(0, len(flat), _MESSAGE_BYTES):
             self._send_bytes(flat[start : start + _MESSAGE_BYTES])
@@ -265,11 +286,9 @@ class Engine(ABC):
                 )
 
 
-def move(model: nn.Module, device: torch.device) -> None:
-    """Bring a model to its device; its weights must be somewhere."""
-    if any(p.is_meta for p in model.parameters()):
-        raise ConfigError("model: its weights are on the meta device; give them values first.")
-    model.to(device)
+def weights_and_buffers(model: nn.Module) -> list[Tensor]:
+    """All that ranks have alike."""
+    return [*(p.data for p in model.parameters()), *model.buffers()]
 
 
 def _bytes(value: Tensor) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from astrohpc.train.engines.base import move
+from astrohpc.train.engines.base import weights_and_buffers
 from astrohpc.train.engines.groups import Grouped
 from astrohpc.train.engines.rendezvous import Place
 
@@ -36,8 +36,8 @@ class Ddp(Grouped):
         return nullcontext() if last else self._wrapped.no_sync()
 
     def _wrap(self, model: nn.Module) -> nn.Module:
-        move(model, self.device)
-        self._take_weights_of_rank_0(model)
+        self._bring(model)
+        self._take_from_rank_0(weights_and_buffers(model))
         with (
             warnings.catch_warnings()
         ):  # of a new name for broadcast_buffers, which older torch lacks

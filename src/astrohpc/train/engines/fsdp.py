@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,13 +10,13 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from astrohpc.train.engines import states
 from astrohpc.train.engines.agree import bits_hash
-from astrohpc.train.engines.base import move
+from astrohpc.train.engines.base import weights_and_buffers
 from astrohpc.train.engines.groups import Grouped
 from astrohpc.train.engines.rendezvous import Place
+from astrohpc.train.rows import cut_alike, own_rows
 
 
 class Fsdp(Grouped):
@@ -79,14 +80,20 @@ class Fsdp(Grouped):
         super().load_optimizer_state({**state, "state": parts})
 
     def _wrap(self, model: nn.Module) -> nn.Module:
-        move(model, self.device)
-        self._take_weights_of_rank_0(model)
-        for parameter in model.parameters():  # it cannot cut channels-last; the values are the same
-            parameter.data = parameter.data.contiguous()
+        if self._begin is None:
+            self._bring(model)
+            self._take_from_rank_0(weights_and_buffers(model))
+            for parameter in model.parameters():  # it cannot cut channels-last; values stay
+                parameter.data = parameter.data.contiguous()
         mesh = init_device_mesh(self.device.type, (self.size,))
         for block in _blocks(model):
             fully_shard(block, mesh=mesh, mp_policy=self._precision)
-        self._wrapped = fully_shard(model, mesh=mesh, mp_policy=self._precision)
+        # What comes into the whole model has units, which may need more digits than bfloat16 has.
+        outside = replace(self._precision, cast_forward_inputs=False)
+        self._wrapped = fully_shard(model, mesh=mesh, mp_policy=outside)
+        if self._begin is not None:  # cut up while it had no values: nobody ever has the whole
+            self._bring(model)
+            self._take_from_rank_0(model.buffers())
         return model
 
     def _hashes(self) -> Tensor:
@@ -94,11 +101,8 @@ class Fsdp(Grouped):
         hashes = []
         for parameter in self.model.parameters():
             assert isinstance(parameter, DTensor)
-            _, offset = compute_local_shape_and_global_offset(
-                parameter.shape, parameter.device_mesh, parameter.placements
-            )
-            row = parameter[0].numel() if parameter.ndim > 1 else 1
-            hashes.append(bits_hash(parameter.to_local(), first=offset[0] * row))
+            begins, own = own_rows(parameter), parameter.to_local()
+            hashes.append(bits_hash(own, first=begins.start * parameter.shape[1:].numel()))
         return self.sum(torch.stack(hashes))
 
     def _whole(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,12 +128,5 @@ def _part(value: Any, like: Tensor | None) -> Any:
         return value
     if value.shape != like.shape:  # a number of steps
         return value
-    shape, offset = compute_local_shape_and_global_offset(
-        like.shape, like.device_mesh, like.placements
-    )
-    where = tuple(slice(o, o + n) for o, n in zip(offset, shape, strict=True))
     # Its own memory, or a view would keep the whole tensor.
-    local = value[where].to(device=like.device, copy=True)
-    return DTensor.from_local(
-        local, like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
-    )
+    return cut_alike(value[own_rows(like)].to(device=like.device, copy=True), like)

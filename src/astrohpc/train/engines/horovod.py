@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from astrohpc.errors import ConfigError
-from astrohpc.train.engines.base import Engine, How, move
+from astrohpc.train.engines.base import Engine, How, weights_and_buffers
 from astrohpc.train.engines.buckets import GradientBuckets
 from astrohpc.train.engines.failures import collective, parted
 from astrohpc.train.engines.horovod_start import start
@@ -65,8 +65,8 @@ class Horovod(Engine):
             self._buckets.finish()
 
     def _wrap(self, model: nn.Module) -> nn.Module:
-        move(model, self.device)
-        self._take_weights_of_rank_0(model)
+        self._bring(model)
+        self._take_from_rank_0(weights_and_buffers(model))
         self._buckets = GradientBuckets(
             list(model.named_parameters()), self._bucket_bytes, self._send, self._wait
         )

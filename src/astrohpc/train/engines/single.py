@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from astrohpc.train.engines.base import Engine, How, move
+from astrohpc.train.engines.base import Engine, How
 from astrohpc.train.engines.rendezvous import Place
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Single(Engine):
         yield
 
     def _wrap(self, model: nn.Module) -> nn.Module:
-        move(model, self.device)
+        self._bring(model)
         return model
 
     def _reduce(self, value: Tensor, how: How) -> Tensor:  # noqa: ARG002
