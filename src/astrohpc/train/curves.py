@@ -71,7 +71,9 @@ def read(run: Path) -> Curves:
     if not scalars.get(LOSS):
         raise ConfigError(f"{run}: its event file has no loss yet; wait for its first steps.")
     ours = [written(file) for file in files]
-    resumed = tuple(start - 1 for one in ours for start in one.starts if start > 0)
+    last = max(curve[-1][0] for curve in scalars.values())
+    went_on = {start - 1 for one in ours for start in one.starts if start > 0}
+    resumed = tuple(sorted(step for step in went_on if step < last))  # and not where all was done
     name = board.parent.name if board.name == "tensorboard" else board.name
     return Curves(name, scalars, resumed, _mark([one.texts for one in ours]))
 

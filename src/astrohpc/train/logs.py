@@ -119,6 +119,8 @@ class _Line:
             self._bar.start()
 
     def show(self, step: int, words: str) -> None:
+        if step <= self.begun_at:  # told by an attempt before, or of no time that could be measured
+            return
         now = self.clock.now()
         if self._bar is not None:
             words = f"{words}{self._rest(step, now)}"
@@ -135,7 +137,7 @@ class _Line:
 
     def _rest(self, step: int, now: float) -> str:
         done = step - self.begun_at
-        if done < 1 or step >= self.steps:
+        if step >= self.steps:
             return ""
         left = (now - self.begun) / done * (self.steps - step)
         ends = time.localtime(now + left)
