@@ -16,7 +16,7 @@ from support import REPOSITORY
 README = REPOSITORY / "README.md"
 PICTURES = {
     "demo.png": "demo/reports/worlds.png",
-    "training.png": "trappist1e/trainings/training/curves.png",
+    "training.png": "demo/trainings/training/curves.png",
 }
 BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 # Which a fast machine has no time to say.
@@ -30,6 +30,7 @@ def run(command: str, folder: Path) -> str:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "VIRTUAL_ENV": sys.prefix,
         "ASTROHPC_RUNS": str(folder / "runs"),
+        "OMP_NUM_THREADS": "1",  # torch's threads spin, which costs five times the CPU on a busy machine
     }
     for name in ("ASTROHPC_CONFIGS", "ASTROHPC_ACCOUNT"):
         environment.pop(name, None)
