@@ -15,8 +15,8 @@ from astrohpc.train.engines.base import Engine
 from astrohpc.train.engines.single import Single
 from astrohpc.train.loop import Trainer
 from astrohpc.train.settings import TrainSettings
-from astrohpc.train.sources import open_source
-from astrohpc.train.task import GlobalMeans
+from astrohpc.train.sources import Source, open_source
+from astrohpc.train.task import GlobalMeans, Task
 
 CPU = torch.device("cpu")
 
@@ -76,11 +76,27 @@ def small_trainer(
     **more: Any,
 ) -> Trainer:
     """A trainer of the small network."""
+    small = {"width": 8, "depth": 1, **(model or {})}
+    return trainer_with(
+        folder, settings, engine, lambda source: task(source, small), say=say, stop=stop, **more
+    )
+
+
+def trainer_with(
+    folder: Path,
+    settings: TrainSettings,
+    engine: Engine,
+    task_of: Callable[[Source], Task],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    **more: Any,
+) -> Trainer:
+    """A trainer of any task."""
     torch.use_deterministic_algorithms(False)
     source = open_source(settings.data, settings.seed, folder)
-    small = {"width": 8, "depth": 1, **(model or {})}
     return Trainer(
-        settings, task(source, small), source, engine, folder, SystemClock(), say, stop, **more
+        settings, task_of(source), source, engine, folder, SystemClock(), say, stop, **more
     )
 
 

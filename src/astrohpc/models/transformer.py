@@ -109,7 +109,8 @@ class Transformer(InUnits):
         normal_BKC = nn.functional.linear(
             self.norm(x_BTW[:, self.inputs :]), self.answers[: self.outputs]
         )
-        return self.outward(normal_BKC).transpose(1, 2)
+        # Not a view, on which FSDP2 could not hang its hooks.
+        return self.outward(normal_BKC).transpose(1, 2).contiguous()
 
 
 def rotated(x_BHTD: Tensor) -> Tensor:

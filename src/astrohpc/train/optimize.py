@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 
@@ -44,7 +44,8 @@ def takes_flag(optimizer: Optimizer) -> bool:
 def prepare_blocks(model: nn.Module, settings: TrainSettings) -> None:
     """Recompute activations and compile, block by block, without changing the names of weights.
 
-    What is compiled is the block with its recomputing, which the compiler then knows of.
+    What is recomputed is the compiled block. The other way round torch leaves all of it uncompiled, and
+    says nothing.
     """
     if settings.recompute == "none" and not settings.compile:
         return
@@ -55,9 +56,27 @@ def prepare_blocks(model: nn.Module, settings: TrainSettings) -> None:
             f"{wish}: {type(model).__name__} has no list of blocks to do that with; write "
             f"{'compile=false' if settings.compile else 'recompute=none'}."
         )
+    if settings.compile:
+        _need_compiler()
     every = {"none": 0, "every_second": 2, "all": 1}[settings.recompute]
     for number, block in enumerate(blocks):
+        forward: Callable[..., Tensor] = block.forward
         if settings.compile:
-            block.compile()
+            forward = torch.compile(forward)
         if every and number % every == 0:
-            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+            forward = functools.partial(checkpoint, forward, use_reentrant=False)
+        block.forward = forward
+
+
+def _need_compiler() -> None:
+    """Say before the first step what torch would say in the middle of it."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # noqa: PLC0415 - slow to import
+    from torch._inductor.exc import InvalidCxxCompiler  # noqa: PLC0415
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise ConfigError(
+            "compile: torch finds no C++ compiler, with which it compiles; install g++ or set CXX, or "
+            "write compile=false."
+        ) from None
