@@ -51,4 +51,5 @@ class MlpSurrogate(InUnits):
         out = self.last(x_BW)
         if not self.places:
             return self.outward(out)
-        return self.outward(out.unflatten(1, (self.places, -1))).transpose(1, 2)
+        # A copy: FSDP2 warns of what is a view, and gradients come back in this order.
+        return self.outward(out.unflatten(1, (self.places, -1))).transpose(1, 2).clone()
