@@ -51,5 +51,5 @@ class MlpSurrogate(InUnits):
         out = self.last(x_BW)
         if not self.places:
             return self.outward(out)
-        # A copy: FSDP2 warns of what is a view, and gradients come back in this order.
+        # A copy, for FSDP2 warns of views.
         return self.outward(out.unflatten(1, (self.places, -1))).transpose(1, 2).clone()
