@@ -53,7 +53,8 @@ def run(folder: Path, tell: Callable[[str], None] | None = None) -> int:
             with readable_failures(str(folder)):
                 return EXIT_CODE[_trained(job, clock, say)]
         except ConfigError as error:
-            say(f"error: {error}")
+            if words := failures.refusal(error):
+                say(f"error: {words}")
             return EXIT_CODE[Outcome.BAD_CONFIG]
 
     return failures.run(guarded)  # where a rank is lost it leaves without a goodbye
