@@ -14,7 +14,8 @@ from typing import Any
 
 # Before the slow imports: a signal that comes during them must not kill us.
 _stopping: list[int] = []
-for _name in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+_SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+for _name in _SIGNALS:
     signal.signal(_name, lambda number, _frame: _stopping.append(number))
 
 
@@ -24,7 +25,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="a run's folder")
-    return run(parser.parse_args().folder)
+    code = run(parser.parse_args().folder)
+    # Python gives handlers up before it ends: a time limit in that second made a finished training unfinished.
+    for name in _SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
+    return code
 
 
 def run(folder: Path, tell: Callable[[str], None] | None = None) -> int:
