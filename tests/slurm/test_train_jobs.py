@@ -28,10 +28,10 @@ pytestmark = pytest.mark.slow
 if importlib.util.find_spec("horovod") is None:
     pytest.skip("needs Horovod (hpc/horovod.sh)", allow_module_level=True)
 
-STEPS, SAVED_EVERY = 200, 20
-# Rounding is 1e-16 and gradients agree to 1e-12. Over 200 steps of AdamW, whose normalised steps weigh a
-# small gradient as much as a large one, the engines came to differ by up to 3e-11 of the largest weight.
-WEIGHTS_RTOL = 1e-9
+STEPS, SAVED_EVERY = 120, 10
+# Gradients differ by their rounding, 1e-16, and AdamW adds it up over the steps: of the largest weight of a
+# tensor 1e-15 was measured between any two engines. It leaves room for another machine's order of sums.
+WEIGHTS_RTOL = 1e-12
 LOSS_RTOL = 2e-7  # TensorBoard keeps float32
 
 
@@ -50,7 +50,7 @@ GLOO, MPI = "+site.environment.HOROVOD_CONTROLLER=gloo", "+site.environment.HORO
 ORDER = {
     "limited": (4, GLOO, "allocation.walltime=00:30:00", "site.signal_lead_s=180"),
     "killed": (2, MPI),
-    "unplugged": (2, GLOO, "+allocation.exclusive=true"),  # none but it is on its nodes
+    "unplugged": (2, GLOO, "allocation.memory=7500 MiB"),  # none but it is on its nodes
     "gloo-2": (2, GLOO),
     "mpi-2": (2, MPI),
     "gloo-4": (4, GLOO),
@@ -163,8 +163,8 @@ def train(cluster: Cluster) -> Iterator[Trains]:
         said = launch(
             "train", data, f"train.name={name}", "model.width=8", "model.depth=1",
             f"train.steps={STEPS}", "train.batch=8", "train.precision=fp64", "train.ema=0",
-            "train.schedule.warmup_steps=2", "train.optimizer.lr=1e-2", "train.agree_every=50",
-            f"train.checkpoint.every_steps={SAVED_EVERY}", "train.validate_every=100",
+            "train.schedule.warmup_steps=2", "train.optimizer.lr=1e-2", "train.agree_every=30",
+            f"train.checkpoint.every_steps={SAVED_EVERY}", "train.validate_every=60",
             "train.log.every_steps=1", *words, OMP_NUM_THREADS="1",
         )  # fmt: skip
         assert said.code == 0, said.all
@@ -306,7 +306,7 @@ def test_ranks_on_two_nodes_learn_what_one_process_learns(jobs: Jobs, one: Job, 
         assert ours.keys() == reference.keys()
         assert list(ours.values()) == pytest.approx(list(reference.values()), rel=LOSS_RTOL)
     assert list(job.curve()) == list(range(1, STEPS + 1))
-    assert job.curve()[STEPS] < 0.1 * job.curve()[1], "it has learned something"
+    assert job.curve()[STEPS] < 0.2 * job.curve()[1], "it has learned something"
 
 
 def test_gloo_and_mpi_give_two_ranks_the_same_bits(jobs: Jobs) -> None:

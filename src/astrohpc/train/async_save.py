@@ -34,7 +34,6 @@ from astrohpc.train.checkpoint import (
     tidy,
 )
 from astrohpc.train.engines.base import Engine
-from astrohpc.train.engines.failures import AllRefuse
 from astrohpc.train.migrate import VERSION
 from astrohpc.train.tensorfile import write_tensors
 
@@ -248,16 +247,9 @@ def settle(saver: Saver, engine: Engine) -> float:
     saver.wait_for_own()
     if engine.any(saver.failed()):
         saver.abandon()  # the files of a rank that failed will not come
-    failure: Exception | None = None
     try:
-        saver.wait()
-    except Exception as error:  # noqa: BLE001 - all are told
-        failure = error
-    if not engine.any(failure is not None):
-        return time.perf_counter() - begun
-    found = engine.gather("" if failure is None else str(failure) or repr(failure))
-    saver.discard()
-    if failure is not None and not isinstance(failure, ConfigError):
-        raise failure
-    rank, words = next((rank, words) for rank, words in enumerate(found) if words)
-    raise AllRefuse(f"rank {rank}: {words}" if engine.size > 1 else words) from failure
+        engine.together(saver.wait)
+    except Exception:
+        saver.discard()
+        raise
+    return time.perf_counter() - begun

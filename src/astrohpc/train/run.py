@@ -76,7 +76,7 @@ def trainer_of(
     from astrohpc.train.sources import open_source  # noqa: PLC0415
     from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
 
-    source = open_source(run.train.data, run.train.seed, run.folder)
+    source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
     model = {name: value for name, value in asdict(run.model).items() if name != "name"}
     return Trainer(
         run.train,
