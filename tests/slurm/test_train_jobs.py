@@ -49,7 +49,7 @@ def write_arrays(folder: Path, seed: int) -> Path:
 GLOO, MPI = "+site.environment.HOROVOD_CONTROLLER=gloo", "+site.environment.HOROVOD_CONTROLLER=mpi"
 ORDER = {
     "limited": (4, GLOO, "allocation.walltime=00:30:00", "site.signal_lead_s=180"),
-    "killed": (2, MPI),
+    "killed": (4, MPI),
     "unplugged": (2, GLOO, "allocation.memory=7500 MiB"),  # none but it is on its nodes
     "gloo-2": (2, GLOO),
     "mpi-2": (2, MPI),
@@ -259,7 +259,7 @@ def one(train: Trains, jobs: Jobs) -> Job:
     ("name", "sign", "whole"),
     [
         ("limited", "exit 75: checkpointed", "gloo-4"),
-        ("killed", "died; it goes on from its last checkpoint", "mpi-2"),
+        ("killed", "died; it goes on from its last checkpoint", "mpi-4"),
         ("unplugged", "CANCELLED", "gloo-2"),
     ],
 )

@@ -54,6 +54,29 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(ram: Path, arrays: Path)
         assert list(whole[curve]) == list(range(1, 121))
 
 
+@pytest.mark.parametrize(("code", "last"), [(75, "ignored"), (0, "")])
+def test_a_time_limit_in_the_last_second_changes_no_verdict(
+    tmp_path: Path, code: int, last: str
+) -> None:
+    """Python gives its own handlers up before it ends; a training that is done leaves at once."""
+    script = f"""
+import signal, sys
+from astrohpc.jobs import train
+train.run = lambda folder: {code}
+code = train.main()
+print("ignored" if signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN else "caught")
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (code, last), done.stderr
+
+
 def test_asked_to_stop_it_saves_between_checkpoints_and_goes_on_exactly(
     tmp_path: Path, arrays: Path
 ) -> None:
