@@ -17,11 +17,10 @@ from typing import Any, Literal
 import torch
 
 from astrohpc.clock import Clock
-from astrohpc.errors import ConfigError
 from astrohpc.files import digest
 from astrohpc.train import moment, shortage
 from astrohpc.train.accumulate import Meter, MicroBatch, meter_for
-from astrohpc.train.async_save import Saver
+from astrohpc.train.async_save import Saver, settle
 from astrohpc.train.checkpoint import sweep_up
 from astrohpc.train.compared import pictures
 from astrohpc.train.data import Reader
@@ -77,7 +76,6 @@ class Trainer:
             engine.rank,
             engine.size,
             settings.checkpoint.keep,
-            settings.checkpoint.background,
         )
         self.position = Position()
         self._saved_at, self._taken = -1, 0  # steps of this process
@@ -207,7 +205,7 @@ class Trainer:
             count, counts, asked, size = self._meet(batch)
             if asked:
                 self._save()
-                self.saver.wait()
+                settle(self.saver, self.engine)
                 return "stopped"
             if count is None:  # an earlier step sent us back
                 continue
@@ -237,7 +235,7 @@ class Trainer:
         while self.position.waiting:
             if self._meet(None)[0] is None:
                 return self._steps()  # sent back by one of the last steps
-        self.saver.wait()
+        settle(self.saver, self.engine)
         self.log.scalars(self.position.step, {"checkpoint/wrote s": self.saver.write_s})
         return "done"
 
@@ -257,8 +255,7 @@ class Trainer:
             message = torch.cat([message, old.sums_of(self.engine.rank)])
         found = self.engine.sum(message).tolist()
         if found[3]:
-            self.saver.wait()  # raises where it failed
-            raise ConfigError("checkpoint: another rank could not write its part; see its message.")
+            settle(self.saver, self.engine)  # raises on all ranks
         if old is not None:
             waiting.popleft()
             if not self._judge(old, found[4 + kinds], found[5 + kinds :]):
@@ -300,8 +297,7 @@ class Trainer:
 
         One that was saved between that step and its verdict would bring the verdict back, for ever.
         """
-        self.saver.wait()
-        self.engine.barrier()
+        settle(self.saver, self.engine)
         next_batch = self.position.batch
         if not self._load(until=step):
             raise BlownUp(f"{sentence}; there is no checkpoint to go back to.")
@@ -357,9 +353,13 @@ class Trainer:
     def _save(self, score: float | None = None) -> None:
         if self._saved_at == self.position.step:
             return
+        waited_s = settle(self.saver, self.engine)
         self.saver.save(
             moment.collect(self.stepper, self.position, self._belongs, self.settings, score)
         )
+        if not self.settings.checkpoint.background:
+            waited_s += settle(self.saver, self.engine)
+        self.saver.stall_s += waited_s
         self._saved_at = self.position.step
         self.watchdog.beat(f"the checkpoint of step {self.position.step}")
 

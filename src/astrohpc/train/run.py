@@ -77,7 +77,7 @@ def trainer_of(
     from astrohpc.train.loop import Trainer  # noqa: PLC0415
     from astrohpc.train.sources import open_source  # noqa: PLC0415
 
-    source = open_source(run.train.data, run.train.seed, run.folder)
+    source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
     return Trainer(
         run.train,
         task_of(source, run.model),
