@@ -6,6 +6,7 @@ to the last step, 75 saved before it, 65 blown up, 78 badly configured.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from typing import Any
 
 # Before the slow imports: a signal that comes during them must not kill us.
 _stopping: list[int] = []
-for _name in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+_SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+for _name in _SIGNALS:
     signal.signal(_name, lambda number, _frame: _stopping.append(number))
 
 
@@ -24,7 +26,16 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="a run's folder")
-    return run(parser.parse_args().folder)
+    code = run(parser.parse_args().folder)
+    # Python gives its handlers up before it ends: a time limit in that second made a finished training
+    # unfinished. And it takes that second, on a busy node ten, to take torch apart.
+    for name in _SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
+    if code == 0:  # all is on the disk, and ranks have parted
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def run(folder: Path, tell: Callable[[str], None] | None = None) -> int:
@@ -53,7 +64,8 @@ def run(folder: Path, tell: Callable[[str], None] | None = None) -> int:
             with readable_failures(str(folder)):
                 return EXIT_CODE[_trained(job, clock, say)]
         except ConfigError as error:
-            say(f"error: {error}")
+            if words := failures.refusal(error):
+                say(f"error: {words}")
             return EXIT_CODE[Outcome.BAD_CONFIG]
 
     return failures.run(guarded)  # where a rank is lost it leaves without a goodbye

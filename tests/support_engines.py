@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.engines.choose import EngineSettings, open_engine
-from astrohpc.train.engines.failures import RanksDiffer, run
+from astrohpc.train.engines.failures import AllRefuse, RanksDiffer, run
 from astrohpc.train.engines.rendezvous import find_place
 
 SAMPLES = 24  # of the joint batch; 1, 2 and 4 ranks share it evenly
@@ -340,6 +340,23 @@ class Checks:
                 engine.backward(model(torch.ones(3)).sum())
                 refused("two backwards", lambda: engine.backward(model(torch.ones(3)).sum()))
             engine.finish_gradients()
+        return found
+
+    def check_together(self) -> dict[str, Any]:
+        """What one rank, or all, refuse."""
+        engine = self.open()
+        found: dict[str, Any] = {"made": engine.together(lambda: engine.rank)}
+
+        def refuse(from_rank: int) -> int:
+            if engine.rank >= from_rank:
+                raise ConfigError("arrays: there is no such folder; name another.")
+            return 0
+
+        for name, from_rank in (("one", engine.size - 1), ("all", 0)):
+            try:
+                engine.together(lambda first=from_rank: refuse(first))
+            except AllRefuse as error:
+                found[name] = str(error)
         return found
 
     def run(self) -> dict[str, Any]:

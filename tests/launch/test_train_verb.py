@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -42,7 +44,7 @@ def test_a_sweep_becomes_a_surrogate_and_both_are_shown(launch: Launcher) -> Non
     assert early.code == 2
     assert "run 'launch convert demo' first" in early.all
     assert launch("convert").code == 0
-    said = launch("train", *QUICK, "train.batch=2")
+    said = launch("train", *QUICK, "train.batch=2", "train.log.images_every=20")
     assert said.code == 0, said.all
     assert re.search(r"trained at step 20 of 20, weights [0-9a-f]{16}", said.out)
     run = launch.sweep_folder() / "trainings" / "training"
@@ -63,6 +65,23 @@ def test_a_sweep_becomes_a_surrogate_and_both_are_shown(launch: Launcher) -> Non
                 return []
 
         until(lambda: sorted(runs()) == [".", "training.training"], "both of them")
+
+        def served(what: str, **query: str) -> Any:
+            address = f"http://localhost:{port}/data/plugin/{what}?{urllib.parse.urlencode(query)}"
+            with urllib.request.urlopen(address, timeout=60) as page:
+                return json.loads(page.read())
+
+        points = served("scalars/scalars", run="training.training", tag="loss")
+        assert [step for _, step, _ in points] == [5, 10, 15, 20]
+        errors = served("scalars/tags")["training.training"]
+        assert "validation/rmse of ts [K]" in errors
+        assert any(tag.startswith("surface_temperature_K/") for tag in served("scalars/tags")["."])
+        shown = served("images/images", run="training.training", tag="compared/ts", sample="0")
+        assert [one["step"] for one in shown] == [20]
+        picture = f"http://localhost:{port}/data/plugin/images/individualImage?{shown[0]['query']}"
+        with urllib.request.urlopen(picture, timeout=60) as page:
+            assert page.read(8) == b"\x89PNG\r\n\x1a\n"
+        assert "data/text_summary" in served("text/tags")["training.training"]
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=300)
@@ -80,6 +99,12 @@ def test_again_it_does_nothing_and_with_more_steps_it_goes_on(
     longer = launch("train", "arrays", *QUICK, "train.steps=30")
     assert "going on from step 20 of 30" in longer.out
     assert "trained at step 30 of 30" in longer.out
+    drawn = launch("curves", "training")
+    assert drawn.code == 0, drawn.all
+    assert re.search(r"^training  30 .* step 20$", drawn.out, re.MULTILINE)
+    picture = launch.folder / "runs" / "trainings" / "training" / "curves.png"
+    assert f"wrote {picture}" in drawn.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
     process = psutil.Popen(
         launch.command(["tensorboard", "training", "--hours=0.0001"]),
         cwd=launch.folder,
@@ -242,3 +267,19 @@ def test_a_training_that_blows_up_exits_with_65(launch: Launcher, arrays: Path) 
     )
     assert said.code == 65, said.all
     assert "the last good checkpoint is kept" in said.all
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ((), "there is no sweep here yet"),
+        (("nothing",), "nothing: is no training of "),
+        (("arrays",), "it has no event file of TensorBoard"),
+    ],
+)
+def test_curves_of_nothing_are_a_sentence(
+    launch: Launcher, arrays: Path, words: tuple[str, ...], part: str
+) -> None:
+    said = launch("curves", *words)
+    assert said.code == 2, said.all
+    assert part in said.all

@@ -212,6 +212,17 @@ def test_what_would_let_ranks_drift_apart_is_refused_with_a_sentence(
             assert "two backwards of one micro-batch" in one["two backwards"]
 
 
+@pytest.mark.parametrize(("engine", "ranks"), ALL)
+def test_what_one_rank_refuses_all_refuse_in_its_words(
+    measured: Measured, engine: str, ranks: int
+) -> None:
+    words = "arrays: there is no such folder; name another."
+    found = measured(engine, ranks, "together")
+    assert [one["made"] for one in found] == list(range(ranks))
+    assert {one["all"] for one in found} == {words}
+    assert {one["one"] for one in found} == {f"rank {ranks - 1}: {words}" if ranks > 1 else words}
+
+
 DIFFERING = """
 import sys, torch
 from astrohpc.train.engines.choose import EngineSettings, open_engine

@@ -1,5 +1,6 @@
 """Schedules in closed form, running means, parts of a batch, precision: the mathematics of a step."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support_train import CPU, Told, settings_of, trainer_in
+from support_train import CPU, Stopper, Told, settings_of, trainer_in
 
 from astrohpc.errors import ConfigError
 from astrohpc.train.accumulate import MicroBatch, ProcessMeter, is_out_of_memory, meter_for, parts
 from astrohpc.train.ema import RunningMean
+from astrohpc.train.events import FILE, written
 from astrohpc.train.optimize import make_optimizer, takes_flag
 from astrohpc.train.precision import LossScale, Precision
 from astrohpc.train.schedule import learning_rate, share
 from astrohpc.train.settings import OptimizerSettings, ScheduleSettings, TrainSettings
 from astrohpc.train.sources import Batch
+from astrohpc.train.step import Interrupted
 from astrohpc.train.task import GlobalMeans, Loss
 
 
@@ -141,6 +144,62 @@ def test_out_of_memory_halves_the_part_and_not_the_mathematics(
     )
     again.run()
     assert again.stepper.micro.most == 2
+
+
+def test_who_wonders_why_it_is_slower_is_told(tmp_path: Path, arrays: Path, told: Told) -> None:
+    """Memory runs out late, before any checkpoint knows: in the console, in TensorBoard, at the next start."""
+    task = type("Later", (Hungry,), {"from_call": 7, "fits": 4})
+    settings = settings_of(arrays, checkpoint={"every_steps": 1000})
+
+    def kill() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer_in(
+            tmp_path / "run", settings, task=task, say=told.append, stop=Stopper(12, kill)
+        ).run()
+    sentence = (
+        "memory ran out (tried to allocate 3 EiB): 4 instead of 8 samples are computed at once; the result "
+        "is the same"
+    )
+    assert told.all.count(sentence) == 1
+    path = tmp_path / "run" / "tensorboard" / FILE
+    before = written(path)
+    assert list(before.texts["memory"].values()) == [sentence]
+    (step,) = before.texts["memory"]
+    assert before.scalars["samples at once"] == {0: 8.0, step: 4.0}
+    told.clear()
+    trainer_in(tmp_path / "run", settings, say=told.append).run()
+    reason = f"4 samples are computed at once and not 8, because of step {step + 1}: {sentence}"
+    assert told[0] == reason
+    after = written(path)
+    assert after.texts["memory"] == {0: reason}
+    assert after.scalars["samples at once"] == {0: 4.0}
+
+
+def test_one_of_many_ranks_leaves_word_before_it_ends(
+    tmp_path: Path, arrays: Path, told: Told
+) -> None:
+    """Others wait for it, so the job must end; the next one begins with less, and says why."""
+    task = type("Later", (Hungry,), {"from_call": 7, "fits": 4})
+    settings = settings_of(arrays, checkpoint={"every_steps": 5})
+    trainer = trainer_in(tmp_path / "run", settings, task=task)
+    trainer.engine.size = 2  # as a rank of two, whose other half is never asked before it fails
+    with pytest.raises(Interrupted, match="the job starts again from its last checkpoint"):
+        trainer.run()
+    assert json.loads((tmp_path / "run" / "memory.json").read_text())["samples"] == 4
+    assert trainer_in(tmp_path / "run", settings, say=told.append).run() == "done"
+    assert "4 samples are computed at once and not 8, because of step" in told.all
+
+
+@pytest.mark.parametrize("words", ["", "{", '{"step": 1}', "[]"])
+def test_a_damaged_note_about_memory_is_passed_over(
+    tmp_path: Path, arrays: Path, told: Told, words: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "memory.json").write_text(words)
+    trainer_in(tmp_path / "run", settings_of(arrays, steps=3), say=told.append).run()
+    assert "computed at once" not in told.all
 
 
 def test_one_sample_that_does_not_fit_is_a_sentence(tmp_path: Path, arrays: Path) -> None:

@@ -21,6 +21,7 @@ from support_train import (
 )
 
 from astrohpc.errors import ConfigError
+from astrohpc.train.events import FILE, scalars_of
 from astrohpc.train.randomness import restore, seed_all, states, untouched
 
 HERE = Path(__file__).parent
@@ -28,12 +29,12 @@ HERE = Path(__file__).parent
 
 @pytest.mark.slow
 def test_killed_twenty_times_it_ends_with_the_same_bits(ram: Path, arrays: Path) -> None:
-    never = 10_000
-    draw = random.Random(5)
-    kills = [draw.randint(1, 13) for _ in range(20)]
-    for folder, when in (("whole", [never]), ("killed", [*kills, never])):
+    """At moments drawn over steps and within saves; every one of the twenty lives ends by its SIGKILL."""
+    said = {}
+    for folder, kills in (("whole", 0), ("killed", 20)):
+        words = [ram / folder, arrays, "120", "5", str(kills)]
         done = subprocess.run(
-            [sys.executable, HERE / "kill_and_resume.py", ram / folder, arrays, *map(str, when)],
+            [sys.executable, HERE / "kill_and_resume.py", *map(str, words)],
             capture_output=True,
             text=True,
             timeout=600,
@@ -41,11 +42,39 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(ram: Path, arrays: Path)
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        codes = [int(code) for code in done.stdout.split()]
-        assert codes[-1] == 0, done.stdout + done.stderr
-        # Most lives end by the kill; the last ones may find nothing left to do.
-        assert codes.count(-9) >= (0 if folder == "whole" else 8), codes
-    assert digests(ram / "killed", 60) == digests(ram / "whole", 60)
+        *said[folder], codes = done.stdout.splitlines()
+        assert codes.split() == ["-9"] * kills + ["0"], done.stdout + done.stderr
+    within_saves = [words for words in said["killed"] if words.startswith("checkpoint ")]
+    assert 5 <= len(within_saves) <= 15, said["killed"]
+    assert len(set(said["killed"])) >= 10, "moments of many kinds"
+    assert digests(ram / "killed", 120) == digests(ram / "whole", 120)
+    killed, whole = (scalars_of(ram / one / "tensorboard" / FILE) for one in ("killed", "whole"))
+    for curve in ("loss", "gradient norm", "learning rate"):
+        assert killed[curve] == whole[curve]
+        assert list(whole[curve]) == list(range(1, 121))
+
+
+@pytest.mark.parametrize(("code", "last"), [(75, "ignored"), (0, "")])
+def test_a_time_limit_in_the_last_second_changes_no_verdict(
+    tmp_path: Path, code: int, last: str
+) -> None:
+    """Python gives its own handlers up before it ends; a training that is done leaves at once."""
+    script = f"""
+import signal, sys
+from astrohpc.jobs import train
+train.run = lambda folder: {code}
+code = train.main()
+print("ignored" if signal.getsignal(signal.SIGUSR1) == signal.SIG_IGN else "caught")
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (code, last), done.stderr
 
 
 def test_asked_to_stop_it_saves_between_checkpoints_and_goes_on_exactly(

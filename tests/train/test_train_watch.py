@@ -14,10 +14,13 @@ import torch
 from support import FakeClock
 from support_train import CPU, Stopper, Told, settings_of, trainer_in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator as ServersAccumulator,
+)
 
 from astrohpc.train import checkpoint, energy, flops
 from astrohpc.train.checkpoint import folder_of, read_manifest
-from astrohpc.train.events import FILE, EventFile, png, records, scalars_of
+from astrohpc.train.events import FILE, EventFile, records, written
 from astrohpc.train.logs import Log
 from astrohpc.train.migrate import MIGRATIONS, VERSION, migrate
 from astrohpc.train.straggler import OwnTimes, compare
@@ -117,36 +120,69 @@ def test_tensorboard_reads_what_a_training_wrote(tmp_path: Path, arrays: Path) -
 def test_an_interrupted_run_has_one_file_and_every_step_once(tmp_path: Path, arrays: Path) -> None:
     settings = settings_of(arrays)
     trainer_in(tmp_path / "whole", settings).run()
-    whole = scalars_of(tmp_path / "whole" / "tensorboard" / FILE)["loss"]
+    whole = written(tmp_path / "whole" / "tensorboard" / FILE).scalars["loss"]
     for at in (9, 6):
         trainer_in(tmp_path / "cut", settings, stop=Stopper(at)).run()
     # What a kill would leave: later steps that were written, and half a record.
     path = tmp_path / "cut" / "tensorboard" / FILE
-    later = EventFile(path.parent, 15)
+    later = EventFile(path.parent, 15, 0.0)
     later.scalars(20, 0.0, {"loss": 99.0})
     later.close()
     with path.open("ab") as file:
         file.write(b"\x18\x00\x00")
     trainer_in(tmp_path / "cut", settings).run()
     assert [p.name for p in path.parent.iterdir()] == [FILE]
-    assert scalars_of(path)["loss"] == whole
+    assert written(path).scalars["loss"] == whole
     assert len(list(records(path))) == len(set(records(path)))
 
 
-def test_pictures_and_distributions_are_valid(tmp_path: Path) -> None:
-    from PIL import Image
+def test_a_tensorboard_that_serves_sees_an_attempt_go_on(tmp_path: Path) -> None:
+    """It reads on where it was, and purges what the attempt before had written of later steps."""
+    board = tmp_path / "tensorboard"
 
-    pixels = np.random.default_rng(0).integers(0, 255, (7, 5, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(pixels)))), pixels)
+    def attempt(from_step: int, steps: range, loss: float) -> None:
+        file = EventFile(board, from_step, 0.0)
+        for step in steps:
+            file.scalars(step, float(step), {"loss": loss})
+            file.text(step, 0.0, "memory", f"{loss}")
+        file.close()
+
+    def seen(read: EventAccumulator) -> list[tuple[int, float]]:
+        return [(point.step, point.value) for point in read.Scalars("loss")]
+
+    attempt(0, range(1, 8), 1.0)
+    live = EventAccumulator(str(board), size_guidance={"scalars": 0, "tensors": 0})
+    live.Reload()
+    assert len(seen(live)) == 7
+    size = (board / FILE).stat().st_size
+    with (board / FILE).open("ab") as torn:
+        torn.write(b"\x18\x00\x00")
+    attempt(4, range(5, 7), 2.0)
+    assert (board / FILE).stat().st_size > size
+    live.Reload()
+    expected = [(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), (5, 2.0), (6, 2.0)]
+    assert seen(live) == expected
+    server = ServersAccumulator(str(board), size_guidance={"tensors": 0})
+    server.Reload()
+    for tag in ("loss", "memory/text_summary"):
+        assert [point.step for point in server.Tensors(tag)] == [1, 2, 3, 4, 5, 6]
+    found = written(board / FILE)
+    assert list(found.scalars["loss"].items()) == expected
+    assert found.texts["memory"][6] == "2.0"
+    assert found.starts == [0, 5]
+    attempt(0, range(1, 2), 3.0)  # from the beginning: nothing of before is left
+    live.Reload()
+    assert seen(live) == [(1, 3.0)]
+
+
+def test_distributions_are_valid(tmp_path: Path) -> None:
     log = Log(tmp_path, FakeClock(), print, rank=0, steps=9, from_step=0)
-    log.images(3, {"map": pixels})
     log.histograms(3, {"w": np.array([1.0, 2.0, np.nan]), "none": np.array([np.inf])})
     log.close()
     read = EventAccumulator(str(tmp_path))
     read.Reload()
-    assert read.Tags()["images"] == ["map"]
     assert read.Histograms("w")[0].histogram_value.num == 2
-    assert len(list(records(tmp_path / FILE))) == 3
+    assert read.Tags()["histograms"] == ["w"]
 
 
 def test_other_ranks_write_nothing(tmp_path: Path, told: Told) -> None:
@@ -166,8 +202,29 @@ def test_without_a_terminal_there_is_a_line_now_and_then(tmp_path: Path, told: T
         log.progress(step, f"loss {1 / step:.2g}")
     log.close()
     assert len(told) == 5
-    assert told[1] == "step 31 of 100, loss 0.032, 1 min 9 s to go"
+    ends = time.strftime("%H:%M:%S", time.localtime(1_000_100.0))
+    assert told[1] == f"step 31 of 100, loss 0.032, 1 min 9 s to go, ends at {ends}"
     assert told[-1] == "step 100 of 100, loss 0.01"
+
+
+def test_on_a_terminal_there_is_one_bar_that_says_when_it_ends(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "140"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    clock = FakeClock()
+    log = Log(tmp_path, clock, told.append, rank=0, steps=100, from_step=40)
+    for step in range(41, 81):
+        clock.time += 1.0
+        log.progress(step, "loss 0.1")
+    log.close()
+    ends = time.strftime("%H:%M:%S", time.localtime(1_000_060.0))
+    assert "80/100" in screen.getvalue()
+    assert f"loss 0.1, 20 s to go, ends at {ends}" in screen.getvalue()
+    assert not told
 
 
 def test_a_trace_of_some_steps_on_request(tmp_path: Path, arrays: Path, told: Told) -> None:

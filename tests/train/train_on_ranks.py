@@ -51,7 +51,7 @@ def main(engine_name: str, folder: Path, data: Path) -> int:
     def train(name: str, **more: Any) -> Any:
         changes = more.pop("changes", {})
         settings = settings_of(data, **{**BASE, **changes})
-        # A process meets the others once: Horovod crashes when it is started a second time.
+        # A process starts Horovod once; it stays up until the last of these.
         engine, _ = open_engine(EngineSettings(engine_name, timeout_s=60))
         trainer = small_trainer(folder / name, settings, engine, say=told.append, **more)
         ending = trainer.run()

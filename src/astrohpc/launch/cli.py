@@ -110,6 +110,12 @@ def _train(arguments: argparse.Namespace, _clock: Clock) -> int:
     return training.run(arguments)
 
 
+def _curves(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import curves  # noqa: PLC0415
+
+    return curves.run(arguments)
+
+
 def _status(arguments: argparse.Namespace, clock: Clock) -> int:
     show.status(_existing(arguments, clock), as_json=arguments.json, show_members=arguments.members)
     return 0
@@ -169,6 +175,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "check": _check,
     "augment": _augment,
     "train": _train,
+    "curves": _curves,
     "status": _status,
     "watch": _watch,
     "retry": _retry,

@@ -247,6 +247,25 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         "extended last); overrides",
     )
 
+    sub = verb(
+        "curves",
+        "Draw how trainings went, several on one page: loss and validation, learning rate, gradient norm, "
+        "samples a second, waiting for data, and where an attempt went on.",
+    )
+    sub.add_argument(
+        "training",
+        nargs="*",
+        metavar="TRAINING",
+        help="names or folders of trainings, or a sweep for all of its (default: those of the latest sweep)",
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PNG",
+        help="the picture (default: curves.png beside them)",
+    )
+
     sub = verb("status", "Say how a sweep stands. Reads files only, and never asks the scheduler.")
     named(sub)
     sub.add_argument("--members", action="store_true", help="a line for each member")

@@ -10,9 +10,10 @@ from astrohpc.settings import build, suggest
 
 @dataclass(frozen=True, kw_only=True)
 class MlpSettings:
-    """The small network from a planet's parameters to global means."""
+    """The small network from a planet's parameters to its climate."""
 
     name: Literal["mlp"] = "mlp"
+    learns: Literal["means", "fields"] = "means"  # global means, or every level and cell
     width: int = 64
     depth: int = 2  # blocks of two layers
     dropout: float = 0.0

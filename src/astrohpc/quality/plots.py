@@ -7,7 +7,7 @@ import numpy as np
 
 from astrohpc.quality.report import number, worst_of
 from astrohpc.quality.results import Kept, LawAbout, MemberResult
-from astrohpc.store.pictures import png
+from astrohpc.store.pictures import logarithmic, png
 
 _WIDTH_IN, _HEIGHT_IN, _DPI = 4.6, 2.9, 80
 _NAMED = 8  # members that have a colour and a name; of more all are alike
@@ -57,7 +57,7 @@ def _curves(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) ->
     if few and len(found) > 1:
         axis.legend(fontsize=6, frameon=False, ncols=2)
     if not unit:
-        _logarithmic(axis, "y")
+        logarithmic(axis, "y")
         axis.axhline(1.0, color=_BEYOND, lw=1.2)
     _whole_numbers(axis.xaxis)
     axis.set_xlabel("number of the time")
@@ -75,7 +75,7 @@ def _spread(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) ->
         low, high = (known.min(), known.max()) if len(known) else (_FLOOR, 1.0)
         ends = np.log10(min(low, 1.0) / 1.5), np.log10(max(high, 1.0) * 1.5)
         axis.hist(known, bins=np.logspace(*ends, 31), color=_PLAIN)
-        _logarithmic(axis, "x")
+        logarithmic(axis, "x")
         axis.axvline(1.0, color=_BEYOND, lw=1.2)
     lost = len(numbers) - len(known)
     if lost:
@@ -84,17 +84,6 @@ def _spread(axis: Any, found: Sequence[tuple[MemberResult, Kept]], unit: str) ->
     _whole_numbers(axis.yaxis)
     axis.set_ylabel("members")
     axis.grid(alpha=0.25)
-
-
-def _logarithmic(axis: Any, which: str) -> None:
-    """Powers of ten in plain digits, for the house's pages do without mathematical text."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
-
-    getattr(axis, f"set_{which}scale")("log")
-    of = getattr(axis, f"{which}axis")
-    of.set_major_locator(LogLocator(numticks=6))
-    of.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
-    of.set_minor_formatter(NullFormatter())
 
 
 def _whole_numbers(of: Any) -> None:

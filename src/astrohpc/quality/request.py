@@ -104,7 +104,7 @@ class Opened:
             names = store_members(self.store)
             partial = self.store.attrs.get("astrohpc_state") == "partial"
             notes = (_PARTIAL,) if partial else ()
-            return Names(names, (1,) * len(names), _mark(self.store.attrs), notes)
+            return Names(names, (1,) * len(names), mark_of_data(self.store.attrs), notes)
         files = self.request.files
         weights = tuple(sum(_size(path) for path in one.files) for one in files)
         return Names(tuple(one.name for one in files), weights, "")
@@ -121,13 +121,14 @@ class Opened:
             self.store.close()
 
 
-def _mark(attrs: Mapping[str, Any]) -> str:
+def mark_of_data(attrs: Mapping[str, Any]) -> str:
+    """``synthetic`` where attributes say so, or name an engine whose climates are."""
     return mark_of(attrs) or ("synthetic" if attrs.get("engine") in _ENGINES_OF_TOYS else "")
 
 
 def mark_of_member(holder: Holder) -> str:
     """``synthetic`` where a member's own attributes say so."""
-    return _mark(holder.attrs)
+    return mark_of_data(holder.attrs)
 
 
 def _size(path: Path) -> int:

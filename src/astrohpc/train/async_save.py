@@ -5,7 +5,8 @@ host's memory while the next step computes its gradients, and only that step's e
 
 Each rank writes its files into a folder without a name and says so there; when all have, rank 0 adds
 the manifest and gives the folder its name. Ranks meet by files and not by messages, because messages
-of another thread would mix with those of the training.
+of another thread would mix with those of the training. That a save has failed they tell each other
+between steps (:func:`settle`), so that all end with the same words.
 """
 
 import hashlib
@@ -32,10 +33,15 @@ from astrohpc.train.checkpoint import (
     publish,
     tidy,
 )
+from astrohpc.train.engines.base import Engine
 from astrohpc.train.migrate import VERSION
 from astrohpc.train.tensorfile import write_tensors
 
 _LOOK_S = 0.02  # between looks for what other ranks have written
+
+
+class _Abandoned(Exception):
+    """Another rank could not write its part."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,14 @@ class Saver:
     rank: int
     ranks: int
     keep: int
-    background: bool = True
     patience_s: float = 1800.0  # for the slowest rank
     stall_s: float = 0.0  # that the loop waited for the newest save
     write_s: float = 0.0  # that the newest finished one took beside it
     _thread: threading.Thread | None = None
     _copied: threading.Event = field(default_factory=threading.Event)
+    _own_ended: threading.Event = field(default_factory=threading.Event)
+    _abandoned: threading.Event = field(default_factory=threading.Event)
+    _part: Path | None = None
     _failure: Exception | None = None
     _host: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
@@ -77,13 +85,13 @@ class Saver:
         if torch.cuda.is_available():
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
-        self._copied.clear()
+        for event in (self._copied, self._own_ended, self._abandoned):
+            event.clear()
+        self._part = self.checkpoints / f".part-{folder_of(self.checkpoints, snapshot.step).name}"
         self._thread = threading.Thread(
             target=self._save, args=(snapshot, ready), name="checkpoint"
         )
         self._thread.start()
-        if not self.background:
-            self.wait()
         self.stall_s = time.perf_counter() - begun
 
     def before_change(self) -> None:
@@ -96,6 +104,25 @@ class Saver:
     def failed(self) -> bool:
         """Whether the newest save has failed, as far as one knows."""
         return self._failure is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a save that nobody has waited for; alike on all ranks."""
+        return self._thread is not None
+
+    def wait_for_own(self) -> None:
+        """Until this rank's part is on the disk, or has failed; the whole may take longer."""
+        if self._thread is not None:
+            self._own_ended.wait()
+
+    def abandon(self) -> None:
+        """Wait for no other rank's part any more."""
+        self._abandoned.set()
+
+    def discard(self) -> None:
+        """Remove what a failed save has left; when no rank writes any more."""
+        if self.rank == 0 and self._part is not None:
+            shutil.rmtree(self._part, ignore_errors=True)
 
     def wait(self) -> None:
         """Until all is on the disk; ConfigError says what went wrong."""
@@ -116,8 +143,12 @@ class Saver:
             self._write(
                 Snapshot(snapshot.step, host, snapshot.plain, snapshot.made_of, snapshot.score)
             )
+        except _Abandoned:
+            pass
         except Exception as error:  # noqa: BLE001 - the loop raises it
             self._failure = error
+        finally:
+            self._own_ended.set()
         self.write_s = time.perf_counter() - begun
 
     def _copy(
@@ -148,18 +179,19 @@ class Saver:
         return found
 
     def _write(self, snapshot: Snapshot) -> None:
-        part = self.checkpoints / f".part-{folder_of(self.checkpoints, snapshot.step).name}"
-        try:
-            with readable_failures(f"checkpoint of step {snapshot.step}"):
+        part = self._part
+        assert part is not None
+        with readable_failures(f"checkpoint of step {snapshot.step}"):
+            try:
                 part.mkdir(parents=True, exist_ok=True)
                 files = self._files(part, snapshot)
                 write_atomic(part / f"done-{self.rank:05d}", json.dumps(files), durable=True)
+                self._own_ended.set()
                 if self.rank == 0:
                     self._finish(part, snapshot)
-        except Exception:
-            if self.rank == 0:
-                shutil.rmtree(part, ignore_errors=True)
-            raise
+            except OSError as error:
+                error.filename = error.filename or str(self.checkpoints)  # a write does not say it
+                raise
 
     def _files(self, part: Path, snapshot: Snapshot) -> dict[str, tuple[int, str]]:
         files = {}
@@ -193,9 +225,31 @@ class Saver:
     def _await(self, note: Path, rank: int, step: int) -> None:
         end = time.monotonic() + self.patience_s
         while not note.exists():
+            if self._abandoned.is_set():
+                raise _Abandoned
             if time.monotonic() > end:
                 raise ConfigError(
                     f"checkpoint of step {step}: rank {rank} has not written its part within "
                     f"{self.patience_s:g} s; is its disk well, and is the folder one that all nodes see?"
                 )
             time.sleep(_LOOK_S)
+
+
+def settle(saver: Saver, engine: Engine) -> float:
+    """Wait until a save is on the disks of all ranks; how long this one waited.
+
+    All ranks call it at the same step. Where one could not write, all raise the same, and nothing is left
+    of that checkpoint.
+    """
+    if not saver.busy:
+        return 0.0
+    begun = time.perf_counter()
+    saver.wait_for_own()
+    if engine.any(saver.failed()):
+        saver.abandon()  # the files of a rank that failed will not come
+    try:
+        engine.together(saver.wait)
+    except Exception:
+        saver.discard()
+        raise
+    return time.perf_counter() - begun

@@ -1,42 +1,58 @@
 """TensorBoard's event file: one a run, however often it was interrupted.
 
-A run that goes on from step 1000 first takes out what an earlier attempt wrote of later steps, so that
-curves have no second branch; a record that a kill cut in half goes the same way.
+The file only grows, for a TensorBoard that serves it reads on from where it was. Each attempt begins with
+a mark from which step on its points replace those of earlier ones, which TensorBoard calls a session's
+start and keeps to itself; a record that a kill cut in half is cut away, for it reads no further.
 """
 
+import os
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.files import write_atomic
 from astrohpc.store.shard_index import crc32c
 
 FILE = "events.out.tfevents.0000000000.training"
 _BUCKETS = 30
+_T = TypeVar("_T")
 _SEAM = 8  # steps; verdicts come two late
 
 
-class EventFile:
-    """Appends to the event file of a run; ``from_step`` is the first step that is yet to come."""
+@dataclass
+class Written:
+    """What an event file says now, without what a later attempt has replaced."""
 
-    def __init__(self, folder: Path, from_step: int) -> None:
+    scalars: dict[str, dict[int, float]] = field(default_factory=dict)  # by name, by step
+    texts: dict[str, dict[int, str]] = field(default_factory=dict)
+    starts: list[int] = field(default_factory=list)  # the first step of each attempt
+    told: set[tuple[str, int]] = field(default_factory=set)  # everything, by name and step
+    size: int = 0  # bytes, up to the first damage
+
+
+class EventFile:
+    """Appends to the event file of a run, which goes on after ``from_step`` steps."""
+
+    def __init__(self, folder: Path, from_step: int, now: float) -> None:
         from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2  # noqa: PLC0415
 
         self._event, self._summary, self._tensor = event_pb2, summary_pb2, tensor_pb2
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
+        before = written(self.path) if self.path.exists() else Written()
         # Steps at the seam are judged, and told, by who goes on: again, if a kill came after they were.
-        self._told: set[tuple[str, int]] = set()
-        kept = b"".join(self._kept(from_step)) if self.path.exists() else b""
-        if not kept:
-            kept = _record(event_pb2.Event(file_version="brain.Event:2").SerializeToString())
-        write_atomic(self.path, kept)
+        first = from_step + 1 if from_step else 0
+        self._told = {one for one in before.told if from_step - _SEAM < one[1] < first}
         self._file: BinaryIO = self.path.open("ab")
+        os.truncate(self._file.fileno(), before.size)
+        if not before.size:
+            self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._append(event_pb2.Event(wall_time=now, step=first, session_log=start))
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
         """Numbers of one step."""
@@ -45,11 +61,11 @@ class EventFile:
             made = [{"tag": tag, "simple_value": value} for tag, value in fresh.items()]
             self._write(step, now, made)
 
-    def image(self, step: int, now: float, tag: str, pixels: NDArray[np.uint8]) -> None:
-        """A picture, [row, column, 3]."""
-        height, width, _ = pixels.shape
+    def image(self, step: int, now: float, tag: str, png: bytes) -> None:
+        """A picture."""
+        width, height = struct.unpack(">II", png[16:24])  # PNG's first part says it, always there
         image = self._summary.Summary.Image(
-            height=height, width=width, colorspace=3, encoded_image_string=png(pixels)
+            height=height, width=width, colorspace=3, encoded_image_string=png
         )
         self._write(step, now, [{"tag": tag, "image": image}])
 
@@ -86,19 +102,46 @@ class EventFile:
 
     def _write(self, step: int, now: float, values: list[dict[str, Any]]) -> None:
         made = [self._summary.Summary.Value(**value) for value in values]
-        event = self._event.Event(
-            wall_time=now, step=step, summary=self._summary.Summary(value=made)
+        self._append(
+            self._event.Event(wall_time=now, step=step, summary=self._summary.Summary(value=made))
         )
+
+    def _append(self, event: Any) -> None:
         self._file.write(_record(event.SerializeToString()))
         self._file.flush()
 
-    def _kept(self, from_step: int) -> Iterator[bytes]:
-        for data in records(self.path):
-            event = self._event.Event.FromString(data)
-            if event.step <= from_step:
-                if event.step > from_step - _SEAM:
-                    self._told |= {(value.tag, event.step) for value in event.summary.value}
-                yield _record(data)
+
+def written(path: Path) -> Written:
+    """Read an event file as TensorBoard does: of two attempts at a step the later one counts."""
+    from tensorboard.compat.proto import event_pb2  # noqa: PLC0415
+
+    found = Written()
+    for data in records(path):
+        found.size += len(data) + 16
+        event = event_pb2.Event.FromString(data)
+        if event.HasField("session_log"):
+            found.starts.append(event.step)
+            _replace(found, event.step)
+        for value in event.summary.value:
+            found.told.add((value.tag, event.step))
+            if value.HasField("simple_value"):
+                found.scalars.setdefault(value.tag, {})[event.step] = value.simple_value
+            elif value.metadata.plugin_data.plugin_name == "text":
+                tag = value.tag.removesuffix("/text_summary")
+                words = value.tensor.string_val[0].decode()
+                found.texts.setdefault(tag, {})[event.step] = words
+    return found
+
+
+def _replace(found: Written, first: int) -> None:
+    """Forget what was written of this step and of later ones."""
+    found.told = {one for one in found.told if one[1] < first}
+    found.scalars = {name: _before(first, curve) for name, curve in found.scalars.items()}
+    found.texts = {name: _before(first, curve) for name, curve in found.texts.items()}
+
+
+def _before(first: int, curve: Mapping[int, _T]) -> dict[int, _T]:
+    return {step: value for step, value in curve.items() if step < first}
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -116,34 +159,6 @@ def records(path: Path) -> Iterator[bytes]:
             return
         yield body
         at = end
-
-
-def scalars_of(path: Path) -> dict[str, dict[int, float]]:
-    """All curves of an event file: by name, by step."""
-    from tensorboard.compat.proto import event_pb2  # noqa: PLC0415
-
-    found: dict[str, dict[int, float]] = {}
-    for data in records(path):
-        event = event_pb2.Event.FromString(data)
-        for value in event.summary.value:
-            if value.HasField("simple_value"):
-                found.setdefault(value.tag, {})[event.step] = value.simple_value
-    return found
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture as PNG."""
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row begins with its filter: none
-    rows[:, 1:] = pixels.reshape(height, -1)
-
-    def part(kind: bytes, data: bytes) -> bytes:
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = zlib.compress(rows.tobytes(), 6)
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", body) + part(b"IEND", b"")
 
 
 def _record(data: bytes) -> bytes:

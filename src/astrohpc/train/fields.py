@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from astrohpc.errors import ConfigError
 from astrohpc.models.units import InUnits
+from astrohpc.train.accumulate import MIB
 from astrohpc.train.sources import Batch, Source
 from astrohpc.train.task import GlobalMeans
 
-_GAP = 1  # columns between truth and what was found
+_BYTES_A_WEIGHT = 16  # with its gradient and two moments, in float32
 
 
 class Fields(GlobalMeans):
@@ -29,31 +29,20 @@ class Fields(GlobalMeans):
         channels, places = len(self._part_of), self._area.numel()
         return self.kind(len(self.source.inputs), channels, places=places, **self.settings)
 
+    def if_it_fits(self, memory_bytes: int) -> "Fields":
+        """This, or ConfigError where a network that no engine cuts up is larger than the memory here."""
+        with torch.device("meta"):
+            weights = sum(p.numel() for p in self.model().parameters())
+        needed, values = weights * _BYTES_A_WEIGHT, len(self._part_of) * self._area.numel()
+        if needed > memory_bytes:
+            raise ConfigError(
+                f"model.learns: fields of {values:,} values a sample make a network of {weights:,} weights, "
+                f"which with gradients and moments need {needed // MIB:,} MiB of the {memory_bytes // MIB:,} "
+                "MiB here; name fewer variables in train.data.variables, or take a smaller model.width, or "
+                "model.learns=means."
+            )
+        return self
+
     def ahead(self, batch: Batch) -> Batch:
         """The fields themselves."""
         return {"params": batch["params"], "targets": self.cells(batch)}
-
-    def images(self, model: nn.Module, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
-        """Of every variable one level of one sample: truth left, found right, in the greys of the truth."""
-        if self._area.ndim != 2:
-            return {}
-        device = next(model.parameters()).device
-        with torch.no_grad():
-            found = model(batch["params"][:1].to(device))[0].double().cpu().numpy()
-        truth = batch["targets"][0].double().cpu().numpy()
-        return {
-            name: _beside(
-                *(values[part.start].reshape(self._area.shape) for values in (truth, found))
-            )
-            for name, part in self.source.channels.items()
-        }
-
-
-def _beside(truth: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Two maps in the same greys; white where nothing is known."""
-    known = truth[np.isfinite(truth)]
-    low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-    both = np.concatenate([truth, np.full((len(truth), _GAP), np.nan), found], axis=1)
-    shade = np.clip((both - low) / (high - low or 1.0), 0.0, 1.0)
-    grey = np.where(np.isfinite(both), 235 * np.nan_to_num(shade), 255).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)

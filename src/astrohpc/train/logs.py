@@ -3,11 +3,11 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.clock import Clock, duration
@@ -33,10 +33,15 @@ class Log:
         self._events: EventFile | None = None
         if rank == 0:
             try:
-                self._events = EventFile(folder, from_step)
+                self._events = EventFile(folder, from_step, clock.now())
             except OSError as error:
                 self._give_up(error)
         self._line = _Line(clock, say, steps, from_step) if rank == 0 else None
+
+    def note(self, step: int, tag: str, sentence: str) -> None:
+        """Something that a person should know: said, and kept beside the curves."""
+        self._say(sentence)
+        self._write("text", step, tag, sentence)
 
     def texts(self, step: int, texts: Mapping[str, Any]) -> None:
         """What made this run: configuration, provenance."""
@@ -48,10 +53,10 @@ class Log:
         """Numbers after ``step`` steps."""
         self._write("scalars", step, values)
 
-    def images(self, step: int, pictures: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Pictures, [row, column, 3]."""
-        for tag, pixels in pictures.items():
-            self._write("image", step, tag, pixels)
+    def images(self, step: int, pictures: Mapping[str, bytes]) -> None:
+        """Pictures, as PNG."""
+        for tag, png in pictures.items():
+            self._write("image", step, tag, png)
 
     def histograms(self, step: int, values: Mapping[str, NDArray[Any]]) -> None:
         """How values are distributed."""
@@ -102,7 +107,6 @@ class _Line:
                 MofNCompleteColumn,
                 Progress,
                 TextColumn,
-                TimeRemainingColumn,
             )
 
             self._bar = Progress(
@@ -110,16 +114,18 @@ class _Line:
                 MofNCompleteColumn(),
                 BarColumn(),
                 TextColumn("{task.description}"),
-                TimeRemainingColumn(),
             )
             self._task = self._bar.add_task("", total=steps, completed=begun_at)
             self._bar.start()
 
     def show(self, step: int, words: str) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=step, description=words)
+        if step <= self.begun_at:  # told by an attempt before, or of no time that could be measured
             return
         now = self.clock.now()
+        if self._bar is not None:
+            words = f"{words}{self._rest(step, now)}"
+            self._bar.update(self._task, completed=step, description=words)
+            return
         if now - self.last < _LINE_S and step < self.steps:
             return
         self.last = now
@@ -131,6 +137,10 @@ class _Line:
 
     def _rest(self, step: int, now: float) -> str:
         done = step - self.begun_at
-        if done < 1 or step >= self.steps:
+        if step >= self.steps:
             return ""
-        return f", {duration((now - self.begun) / done * (self.steps - step))} to go"
+        left = (now - self.begun) / done * (self.steps - step)
+        ends = time.localtime(now + left)
+        today = time.strftime("%Y%j", ends) == time.strftime("%Y%j", time.localtime(now))
+        when = time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M", ends)
+        return f", {duration(left)} to go, ends at {when}"

@@ -17,12 +17,12 @@ from typing import Any, Literal
 import torch
 
 from astrohpc.clock import Clock
-from astrohpc.errors import ConfigError
 from astrohpc.files import digest
-from astrohpc.train import moment
+from astrohpc.train import moment, shortage
 from astrohpc.train.accumulate import Meter, MicroBatch, meter_for
-from astrohpc.train.async_save import Saver
+from astrohpc.train.async_save import Saver, settle
 from astrohpc.train.checkpoint import sweep_up
+from astrohpc.train.compared import pictures
 from astrohpc.train.data import Reader
 from astrohpc.train.ema import RunningMean
 from astrohpc.train.engines.base import Engine
@@ -41,7 +41,7 @@ from astrohpc.train.step import Stepper
 from astrohpc.train.straggler import compare
 from astrohpc.train.task import Task
 from astrohpc.train.trace import Tracer
-from astrohpc.train.validate import put_away, validate
+from astrohpc.train.validate import validate
 from astrohpc.train.watchdog import Watchdog
 from astrohpc.version import VERSION
 
@@ -76,7 +76,6 @@ class Trainer:
             engine.rank,
             engine.size,
             settings.checkpoint.keep,
-            settings.checkpoint.background,
         )
         self.position = Position()
         self._saved_at, self._taken = -1, 0  # steps of this process
@@ -91,7 +90,10 @@ class Trainer:
         """Train to the last step, or until somebody is asked to stop; everything is saved either way."""
         with self.watchdog:
             self._begin()
+            slower = shortage.begin_with(self.folder, self.engine, self.stepper)
             self.log = self._open_log()
+            if slower:
+                self.log.note(self.position.step, "memory", slower)
             try:
                 return self._steps()
             finally:
@@ -154,6 +156,7 @@ class Trainer:
             micro=MicroBatch(settings.micro_batch or share),
             meter=meter,
             tell=self.say,
+            narrowed=self._narrowed,
             before_change=self.saver.before_change,
         )
 
@@ -186,8 +189,8 @@ class Trainer:
             steps=self.settings.steps,
             from_step=self.position.step,
         )
-        if self.position.step == 0:
-            log.texts(0, {"settings": asdict(self.settings), **self.texts})
+        log.texts(self.position.step, {"settings": asdict(self.settings), **self.texts})
+        log.scalars(self.position.step, {"samples at once": self.stepper.micro.most})
         self.rates = Rates(
             self.settings, self.engine, self.stepper, self.position.step, self.position.samples
         )
@@ -202,7 +205,7 @@ class Trainer:
             count, counts, asked, size = self._meet(batch)
             if asked:
                 self._save()
-                self.saver.wait()
+                settle(self.saver, self.engine)
                 return "stopped"
             if count is None:  # an earlier step sent us back
                 continue
@@ -227,12 +230,12 @@ class Trainer:
             self._taken += 1
             self.position.samples += size
             self.watchdog.beat(f"step {self.position.step}")
-            self._after(self.position.step, batch)
+            self._after(self.position.step)
         tracer.before(self.settings.steps + 1)
         while self.position.waiting:
             if self._meet(None)[0] is None:
                 return self._steps()  # sent back by one of the last steps
-        self.saver.wait()
+        settle(self.saver, self.engine)
         self.log.scalars(self.position.step, {"checkpoint/wrote s": self.saver.write_s})
         return "done"
 
@@ -249,24 +252,15 @@ class Trainer:
         failed = self.saver.failed()
         message = torch.tensor([own, size, self.stop(), failed, *by_part], dtype=torch.float64)
         if old is not None:
-            message = torch.cat([message, self._sums(old, kinds)])
+            message = torch.cat([message, old.sums_of(self.engine.rank)])
         found = self.engine.sum(message).tolist()
         if found[3]:
-            self.saver.wait()  # raises where it failed
-            raise ConfigError("checkpoint: another rank could not write its part; see its message.")
+            settle(self.saver, self.engine)  # raises on all ranks
         if old is not None:
             waiting.popleft()
             if not self._judge(old, found[4 + kinds], found[5 + kinds :]):
                 return None, [], False, 0
         return max(found[0], 1.0), found[4 : 4 + kinds], bool(found[2]), int(found[1])
-
-    def _sums(self, old: Waiting, kinds: int) -> torch.Tensor:
-        """What this rank adds to an earlier step's sums; those of a checkpoint are rank 0's to tell."""
-        if not old.of_all:
-            return torch.cat([old.loss.reshape(1), old.parts]).double().cpu()
-        if self.engine.rank == 0:
-            return torch.tensor([old.loss, *old.parts], dtype=torch.float64)
-        return torch.zeros(1 + kinds, dtype=torch.float64)
 
     def _judge(self, old: Waiting, loss_sum: float, part_sums: list[float]) -> bool:
         """Do what an earlier step asks for; whether to go on from here (or else from a checkpoint)."""
@@ -303,8 +297,7 @@ class Trainer:
 
         One that was saved between that step and its verdict would bring the verdict back, for ever.
         """
-        self.saver.wait()
-        self.engine.barrier()
+        settle(self.saver, self.engine)
         next_batch = self.position.batch
         if not self._load(until=step):
             raise BlownUp(f"{sentence}; there is no checkpoint to go back to.")
@@ -315,12 +308,20 @@ class Trainer:
         self.stepper.reader.start(self.position.batch)
         return False
 
+    def _narrowed(self, sentence: str, alone: bool) -> None:
+        """Fewer samples are computed at once: for who wonders why it is slower now."""
+        step, most = self.position.step, self.stepper.micro.most
+        if alone or self.engine.rank == 0:
+            shortage.keep(self.folder, shortage.Shortage(step + 1, most, sentence))
+        self.log.note(step, "memory", sentence)
+        self.log.scalars(step, {"samples at once": most})
+
     def _rehearse(self, batch: Any) -> None:
         if self.engine.device.type == "cuda" or self.stepper.meter is not None:
             self.rates.operations = self.stepper.rehearse(batch, self.settings.precision)
 
     # ------------------------------------------------------------------------- between steps
-    def _after(self, done: int, batch: Any) -> None:
+    def _after(self, done: int) -> None:
         """What is due after so many steps, in one order on all ranks."""
         settings, last = self.settings, done == self.settings.steps
         score = None
@@ -333,12 +334,14 @@ class Trainer:
             if share:
                 self.log.scalars(done, {"memory": share})
         if settings.validate_every and (_due(done, settings.validate_every) or last):
-            score = self._validate(done)
+            with self.rates.paused():
+                score = self._validate(done)
         if _due(done, settings.agree_every):
             self.engine.checksum()
         if _due(done, settings.log.images_every):  # on all ranks: a model that is cut up needs them
-            self.log.images(done, self.task.images(self.stepper.model, batch))
-            put_away(self.stepper.model)
+            with self.rates.paused():
+                self.log.images(done, pictures(self.stepper, self.source, self.engine.rank == 0))
+            self.watchdog.beat(f"the pictures after step {done}")
         if _due(done, settings.log.histograms_every) and self.engine.rank == 0:
             weights = self.engine.model.named_parameters()
             self.log.histograms(
@@ -350,21 +353,24 @@ class Trainer:
     def _save(self, score: float | None = None) -> None:
         if self._saved_at == self.position.step:
             return
+        waited_s = settle(self.saver, self.engine)
         self.saver.save(
             moment.collect(self.stepper, self.position, self._belongs, self.settings, score)
         )
+        if not self.settings.checkpoint.background:
+            waited_s += settle(self.saver, self.engine)
+        self.saver.stall_s += waited_s
         self._saved_at = self.position.step
         self.watchdog.beat(f"the checkpoint of step {self.position.step}")
 
     def _validate(self, done: int) -> float:
-        loss, parts = validate(self.stepper, self.source, self.settings.batch)
+        found = validate(self.stepper, self.source, self.settings.batch)
         self.watchdog.beat(f"the validation after step {done}")
-        self.log.scalars(
-            done, {"validation/loss": loss, **{f"validation/{n}": v for n, v in parts.items()}}
-        )
-        if math.isfinite(loss) and (self.position.best is None or loss < self.position.best):
-            self.position.best = loss
-        return loss
+        self.log.scalars(done, found.scalars(self.source.about))
+        best = self.position.best
+        if math.isfinite(found.loss) and (best is None or found.loss < best):
+            self.position.best = found.loss
+        return found.loss
 
     def _compare(self, done: int) -> None:
         times = compare(self.engine.gather(self.rates.own.take()))

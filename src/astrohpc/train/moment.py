@@ -47,6 +47,13 @@ class Waiting:
     learning_rate: float
     of_all: bool = False  # whether the sums are those of all ranks
 
+    def sums_of(self, rank: int) -> torch.Tensor:
+        """What a rank adds to the sums of all; those of a checkpoint are rank 0's to tell."""
+        if not self.of_all:
+            return torch.cat([self.loss.reshape(1), self.parts]).double().cpu()
+        own = torch.tensor([self.loss, *self.parts], dtype=torch.float64)
+        return own if rank == 0 else torch.zeros_like(own)
+
 
 @dataclass
 class Position:

@@ -1,6 +1,8 @@
 """How fast it goes, what it waits for and what it costs, between one line of the log and the next."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -30,6 +32,13 @@ class Rates:
     def step_taken(self, own_s: float) -> None:
         """One more step, whose own part took this rank so long."""
         self.own.seconds.append(own_s)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done for those who watch is no part of how fast steps are."""
+        begun = time.perf_counter()
+        yield
+        self._then += time.perf_counter() - begun
 
     def since(self, step: int, samples: int) -> dict[str, float]:
         """Rates since the last call."""

@@ -77,7 +77,7 @@ def trainer_of(
     from astrohpc.train.loop import Trainer  # noqa: PLC0415
     from astrohpc.train.sources import open_source  # noqa: PLC0415
 
-    source = open_source(run.train.data, run.train.seed, run.folder)
+    source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
     return Trainer(
         run.train,
         task_of(source, run.model),
@@ -87,18 +87,27 @@ def trainer_of(
         clock,
         say,
         stop,
-        texts={"model": asdict(run.model), "provenance": run.provenance()},
+        texts={
+            "model": asdict(run.model),
+            "data": source.about.text(run.train.data.source, source.count, source.held_out),
+            "provenance": run.provenance(),
+        },
     )
 
 
 def task_of(source: "Source", model: ModelSettings) -> "Task":
     """What a model learns of these data; torch is imported here."""
+    import psutil  # noqa: PLC0415
+
+    from astrohpc.models.mlp import MlpSurrogate  # noqa: PLC0415
     from astrohpc.models.transformer import Transformer  # noqa: PLC0415
     from astrohpc.train.fields import Fields  # noqa: PLC0415
     from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
 
     if isinstance(model, MlpSettings):
-        own = {name: value for name, value in asdict(model).items() if name != "name"}
-        return GlobalMeans(source, own)
+        own = {k: value for k, value in asdict(model).items() if k not in ("name", "learns")}
+        if model.learns == "means":
+            return GlobalMeans(source, own)
+        return Fields(source, own, MlpSurrogate).if_it_fits(psutil.virtual_memory().total)
     kind = Fields if model.mode == "datacube" else GlobalMeans
     return kind(source, {"size": model}, Transformer)

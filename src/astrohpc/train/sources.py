@@ -24,6 +24,7 @@ from astrohpc.store.reader import Store
 from astrohpc.store.schema import META
 from astrohpc.store.stored import StoredArray
 from astrohpc.store.weights import weighting
+from astrohpc.train.about import About, about_arrays, about_store
 from astrohpc.train.plan import Indices
 from astrohpc.train.settings import DataSettings
 
@@ -61,6 +62,10 @@ class Source(Protocol):
     @property
     def lengths(self) -> Indices | None:
         """How long each sample is, where they differ."""
+
+    @property
+    def about(self) -> About:
+        """What its numbers are, for people."""
 
     @property
     def digest(self) -> str:
@@ -138,6 +143,11 @@ class StoreSource:
         along = -(-self.store.times // per_time)
         here = self._samples[: self.count]
         self.shards: Indices = here[:, 0] // per_member * along + here[:, 1] // per_time
+
+    @cached_property
+    def about(self) -> About:
+        """What its numbers are, for people."""
+        return about_store(self.store.path, list(self.channels), self._samples)
 
     @cached_property
     def digest(self) -> str:
@@ -237,8 +247,10 @@ def _cells(one: StoredArray) -> tuple[int, ...]:
 class ArraySource:
     """Two arrays in a folder, a sample a row: ``params.npy`` [N, P] and ``fields.npy`` [N, C, …].
 
-    ``names.json`` may say how inputs and channels are called (``{"inputs": […], "channels": […]}``), and
-    ``lengths.npy`` [N] how much of the last axis of ``fields`` each sample fills.
+    ``names.json`` may say how inputs and channels are called, in which units channels are, and where the
+    data come from (``{"inputs": […], "channels": […], "units": […], "source": "…"}``); pictures of a source
+    that says synthetic are marked so. ``lengths.npy`` [N] says how much of the last axis of ``fields`` each
+    sample fills.
     """
 
     def __init__(self, path: Path, settings: DataSettings) -> None:
@@ -276,8 +288,15 @@ class ArraySource:
                 f"data.tokens: {path} has no lengths.npy, so all samples are of one length; use batch."
             )
         self.area = np.ones(self._fields.shape[2:])
-        self.inputs, names = self._names()
+        said = self._said()
+        self.inputs, names = tuple(said["inputs"]), said["channels"]
+        self._units, self._words = said["units"], said["source"]
         self.channels = {name: slice(i, i + 1) for i, name in enumerate(names)}
+
+    @cached_property
+    def about(self) -> About:
+        """What its numbers are, for people."""
+        return about_arrays(list(self.channels), self._units, self._words, self._fields.shape[2:])
 
     @cached_property
     def digest(self) -> str:
@@ -311,11 +330,14 @@ class ArraySource:
         """The inputs of all samples to train on: [sample, P]."""
         return np.asarray(self._params[: self.count], np.float64)
 
-    def _names(self) -> tuple[tuple[str, ...], list[str]]:
+    def _said(self) -> dict[str, Any]:
+        """What names.json says, and what stands where it says nothing."""
         inputs, channels = self._params.shape[1], self._fields.shape[1]
-        said = {
+        said: dict[str, Any] = {
             "inputs": [f"input_{i}" for i in range(inputs)],
             "channels": [f"channel_{i}" for i in range(channels)],
+            "units": [""] * channels,
+            "source": "",
         }
         try:
             said |= json.loads((self.path / "names.json").read_text())
@@ -330,7 +352,12 @@ class ArraySource:
                 f"data.source: {self.path}/names.json must name {inputs} inputs and {channels} channels, "
                 "each once."
             )
-        return tuple(said["inputs"]), list(said["channels"])
+        if len(said["units"]) != channels:
+            raise ConfigError(
+                f"data.source: {self.path}/names.json has {len(said['units'])} units for {channels} "
+                "channels; write one for each."
+            )
+        return said
 
 
 def _mapped(path: Path) -> NDArray[Any]:

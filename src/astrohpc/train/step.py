@@ -60,6 +60,7 @@ class Stepper:
     micro: MicroBatch
     meter: Meter | None
     tell: Callable[[str], None]
+    narrowed: Callable[[str, bool], None]  # less is computed at once now: why, and if only here
     before_change: Callable[[], None] = lambda: None  # weights are about to change
     own_s: float = 0.0  # of the newest step, before this rank waited for others
     learning_rate: float = 0.0
@@ -93,12 +94,12 @@ class Stepper:
                 error = str(raised).splitlines()[0] if str(raised) else type(raised).__name__
             # Here and not in the handler, whose traceback holds the tensors of the failed part.
             sentence = self.micro.halve(f"memory ran out ({error})")
+            self.narrowed(sentence, self.engine.size > 1)
             self.engine.drop_gradients()
             self._empty()
             if self.engine.size > 1:
                 # Others may be waiting for us in the middle of a reduction, which cannot be called off.
                 raise Interrupted(f"{sentence}; the job starts again from its last checkpoint")
-            self.tell(sentence)
 
     def _all_parts(self, batch: Batch, count: float) -> tuple[Tensor, Tensor]:
         size = len(next(iter(batch.values())))
@@ -165,7 +166,7 @@ class Stepper:
             if not self.engine.any(failed):
                 return operations
             self._empty()
-            self.tell(self.micro.halve("memory ran out before the first step"))
+            self.narrowed(self.micro.halve("memory ran out before the first step"), False)
 
     def measure(self) -> float:
         """The share of memory that steps took, the largest of all ranks; parts are halved if too much."""
@@ -174,7 +175,7 @@ class Stepper:
         share = float(self.engine.max(torch.tensor(self.meter.share())))
         if share > self.settings.memory_share and self.micro.most > 1:
             why = f"{share:.0%} of the memory is used and {self.settings.memory_share:.0%} allowed"
-            self.tell(self.micro.halve(why))
+            self.narrowed(self.micro.halve(why), False)
             self._empty()
         else:
             self.micro.proven = True

@@ -24,10 +24,14 @@ _VALUES = 2**24  # these come with them
 
 @dataclass(frozen=True)
 class Loss:
-    """Of some samples: the *sum* that is made small, and by part a sum to look at, without gradient."""
+    """Of some samples: the *sum* that is made small, and by part sums to look at, without gradient.
+
+    ``squares`` are squared errors in the data's own units; none where that has no meaning.
+    """
 
     total: Tensor
     parts: Tensor
+    squares: Tensor | None = None
 
 
 class Task(Protocol):
@@ -50,8 +54,8 @@ class Task(Protocol):
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """The loss of some samples, of a batch on the device."""
 
-    def images(self, model: nn.Module, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:
-        """Pictures for people, [row, column, 3] each; none if there is nothing to show."""
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Truth and prediction in the data's units, [B, C] or [B, C, cell]; None if it makes no climate."""
 
 
 class GlobalMeans:
@@ -132,11 +136,14 @@ class GlobalMeans:
         if self._share is not None:
             errors = errors * self._share.to(errors.device, errors.dtype)
         with torch.no_grad():
-            parts = errors.new_zeros(len(self.parts))
             by_channel = errors.detach().transpose(0, 1).flatten(1).sum(1)
-            parts.index_add_(0, self._part_of.to(errors.device), by_channel)
-        return Loss(errors.sum(), parts)
+            part_of = self._part_of.to(errors.device)
+            parts, squares = by_channel.new_zeros(2, len(self.parts))
+            parts.index_add_(0, part_of, by_channel)
+            squares.index_add_(0, part_of, by_channel * spread.reshape(-1).square())
+        return Loss(errors.sum(), parts, squares)
 
-    def images(self, model: nn.Module, batch: Batch) -> Mapping[str, NDArray[np.uint8]]:  # noqa: ARG002
-        """None: it makes no fields."""
-        return {}
+    def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the data have, and what the network makes of the same planets."""
+        targets = batch["targets"]
+        return targets, model(batch["params"]).reshape(targets.shape)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from astrohpc.errors import ConfigError
+from astrohpc.train.engines.failures import AllRefuse
 
 _PIECE = 1 << 20  # elements hashed at once: 8 MiB of int64
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -28,7 +28,7 @@ def must_agree(found: Sequence[Mapping[str, str]]) -> None:
         values = [one.get(name) for one in found]
         if len(set(values)) > 1:
             other = next(r for r, value in enumerate(values) if value != values[0])
-            raise ConfigError(
+            raise AllRefuse(
                 f"{name}: rank {other} has {_short(values[other])} and rank 0 {_short(values[0])}; "
                 f"start all ranks with the same {name}."
             )

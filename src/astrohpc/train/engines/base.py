@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from astrohpc.errors import ConfigError
 from astrohpc.train.engines import states
 from astrohpc.train.engines.agree import bits_hash, combine, model_digest, must_agree
-from astrohpc.train.engines.failures import RanksDiffer, collective
+from astrohpc.train.engines.failures import AllRefuse, RanksDiffer, collective
 from astrohpc.train.engines.rendezvous import Place
 from astrohpc.train.initial import make_room
 
@@ -95,6 +95,26 @@ class Engine(ABC):
     def agree(self, digests: Mapping[str, str]) -> None:
         """Refuse to go on where ranks have other digests (of data, of the configuration)."""
         must_agree(self.gather(dict(digests)))
+
+    def together(self, act: Callable[[], T]) -> T:
+        """What ``act`` gives here; where it fails on one rank, all raise that rank's sentence.
+
+        A rank that ended alone would leave the others in a collective, over MPI for ever: the scheduler
+        kills them, and what nobody can mend by trying looks like an accident that trying again mends.
+        """
+        made: list[T] = []
+        failure: Exception | None = None
+        try:
+            made.append(act())
+        except Exception as error:  # noqa: BLE001 - all are told
+            failure = error
+        if self.any(failure is not None):
+            found = self.gather("" if failure is None else str(failure) or repr(failure))
+            if failure is not None and not isinstance(failure, ConfigError):
+                raise failure
+            rank, words = next((rank, words) for rank, words in enumerate(found) if words)
+            raise AllRefuse(words if len(set(found)) == 1 else f"rank {rank}: {words}") from failure
+        return made[0]
 
     # Training.
 

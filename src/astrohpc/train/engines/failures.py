@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from astrohpc.errors import ConfigError
 from astrohpc.outcome import EXIT_CODE, Outcome
+from astrohpc.train.engines.rendezvous import Place, find_place
 
 
 class RankLost(RuntimeError):
@@ -20,6 +21,10 @@ class RankLost(RuntimeError):
 
 class RanksDiffer(RuntimeError):
     """Weights that must be equal on all ranks are not."""
+
+
+class AllRefuse(ConfigError):
+    """What all ranks raise alike, having told each other; rank 0 says it."""
 
 
 # What Gloo, NCCL, MPI and torch's store say of a lost rank; they have no exception of their own.
@@ -72,6 +77,17 @@ def _sentence(error: RuntimeError, doing: str) -> str:
     )
 
 
+def refusal(error: ConfigError) -> str:
+    """What this rank says of an error: nothing where rank 0 says it for all."""
+    try:
+        place = find_place()
+    except ConfigError:  # perhaps this very error
+        place = Place()
+    if isinstance(error, AllRefuse):
+        return str(error) if place.rank == 0 else ""
+    return f"rank {place.rank}: {error}" if place.size > 1 else str(error)
+
+
 _with_others: set[int] = set()  # engines that have met other ranks and not yet parted from them
 
 
@@ -106,7 +122,8 @@ def _ended(main: Callable[[], int]) -> tuple[int, bool]:
     try:
         return main(), False
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        if said := refusal(error):
+            print(f"error: {said}", file=sys.stderr, flush=True)
         return EXIT_CODE[Outcome.BAD_CONFIG], False
     except RuntimeError as error:
         if not is_lost_rank(error):

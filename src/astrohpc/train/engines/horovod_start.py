@@ -29,6 +29,7 @@ NOT_BUILT = (
 CYCLE_MS = 3.0
 _LOOK_S = 0.05
 _HERE, _ALL_HERE = "here", "all"
+_started: list[bool] = []  # of this process
 
 
 def is_built() -> bool:
@@ -58,6 +59,13 @@ def start(place: Place, timeout_s: float) -> Any:
         ) from error
     if hvd.is_initialized():  # the process has met the others; this is another model
         return hvd
+    if _started:
+        raise ConfigError(
+            "engine: this process has shut Horovod down, and a second start would crash (MPI allows one, "
+            "and over Gloo Horovod 0.28 reads memory that it has freed); shut it down after the last "
+            "training of a process, or train each in a process of its own."
+        )
+    _started.append(True)
     if os.environ.get("HOROVOD_CONTROLLER", "mpi" if _by_mpi(place, hvd) else "gloo") == "mpi":
         os.environ.update(HOROVOD_CONTROLLER="mpi", HOROVOD_CPU_OPERATIONS="mpi")
         hvd.init()
