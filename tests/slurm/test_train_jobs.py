@@ -48,6 +48,7 @@ def write_arrays(folder: Path, seed: int) -> Path:
 
 GLOO, MPI = "+site.environment.HOROVOD_CONTROLLER=gloo", "+site.environment.HOROVOD_CONTROLLER=mpi"
 ORDER = {
+    "torn": (2, "allocation.memory=900 MiB"),  # beside the next two on two of the four nodes
     "limited": (4, GLOO, "allocation.walltime=00:30:00", "site.signal_lead_s=180"),
     "killed": (4, MPI),
     "unplugged": (2, GLOO, "allocation.memory=7500 MiB"),  # none but it is on its nodes
@@ -200,8 +201,11 @@ def kill_a_rank(job: Job) -> None:
     os.kill(job.under_way().rank(1), signal.SIGKILL)
 
 
-def pull_the_plug(job: Job) -> None:
-    node = job.under_way().node(1)
+def pull_the_plug(job: Job, torn: Job | None) -> None:
+    os.kill(job.under_way().rank(1), signal.SIGSTOP)
+    if torn is not None:
+        torn.ended()  # a node that starts anew has lost the arrays that were its own
+    node = job.node(1)
     job.cluster.verb("node-kill", node.removeprefix("node"))
     job.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     job.cluster.verb("node-start", node.removeprefix("node"))
@@ -236,15 +240,21 @@ def torn_arrays(cluster: Cluster) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def jobs(train: Trains, cluster: Cluster, torn_arrays: Path) -> Iterator[Jobs]:
     """All at once. Those to which something happens come first, for they take longest."""
-    accidents = {"limited": reach_the_limit, "killed": kill_a_rank, "unplugged": pull_the_plug}
-    begun, happening = {}, {}
+    begun: dict[str, Job] = {}
+    happening = {}
+    accidents: dict[str, Callable[[Job], None]] = {
+        "limited": reach_the_limit,
+        "killed": kill_a_rank,
+        "unplugged": lambda job: pull_the_plug(job, begun.get("torn")),
+    }
     with ThreadPoolExecutor(len(accidents)) as crew:
         for name, words in ORDER.items():
-            begun[name] = train(name, *words)
+            if name == "torn" and not cluster.namespaces:
+                continue
+            data = str(torn_arrays) if name == "torn" else "arrays"
+            begun[name] = train(name, *words, data=data)
             if name in accidents:
                 happening[name] = crew.submit(accidents[name], begun[name])
-        if cluster.namespaces:
-            begun["torn"] = train("torn", 2, data=str(torn_arrays))
         yield Jobs(begun, happening)
 
 
