@@ -21,7 +21,7 @@ from support_train import (
 )
 
 from astrohpc.errors import ConfigError
-from astrohpc.train.events import FILE, scalars_of
+from astrohpc.train.events import FILE, written
 from astrohpc.train.randomness import restore, seed_all, states, untouched
 
 HERE = Path(__file__).parent
@@ -48,7 +48,9 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(ram: Path, arrays: Path)
     assert 5 <= len(within_saves) <= 15, said["killed"]
     assert len(set(said["killed"])) >= 10, "moments of many kinds"
     assert digests(ram / "killed", 120) == digests(ram / "whole", 120)
-    killed, whole = (scalars_of(ram / one / "tensorboard" / FILE) for one in ("killed", "whole"))
+    killed, whole = (
+        written(ram / one / "tensorboard" / FILE).scalars for one in ("killed", "whole")
+    )
     for curve in ("loss", "gradient norm", "learning rate"):
         assert killed[curve] == whole[curve]
         assert list(whole[curve]) == list(range(1, 121))

@@ -5,6 +5,7 @@ a mark from which step on its points replace those of earlier ones, which Tensor
 start and keeps to itself; a record that a kill cut in half is cut away, for it reads no further.
 """
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -48,11 +49,16 @@ class EventFile:
         first = from_step + 1 if from_step else 0
         self._told = {one for one in before.told if from_step - _SEAM < one[1] < first}
         self._file: BinaryIO = self.path.open("ab")
-        os.truncate(self._file.fileno(), before.size)
-        if not before.size:
-            self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._append(event_pb2.Event(wall_time=now, step=first, session_log=start))
+        try:
+            os.truncate(self._file.fileno(), before.size)
+            if not before.size:
+                self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+            self._append(event_pb2.Event(wall_time=now, step=first, session_log=start))
+        except OSError:
+            with contextlib.suppress(OSError):  # what was not written before is not now
+                self.close()
+            raise
 
     def scalars(self, step: int, now: float, values: Mapping[str, float]) -> None:
         """Numbers of one step."""
