@@ -47,6 +47,7 @@ def request_of(site: str, allocation: str, kind: str, **changes: object) -> JobR
         "array": Array(tasks=(0, 1, 2, 7), throttle=3, offset=40, pack=10)
         if kind == "array"
         else None,
+        "progress": "checkpoints" if kind == "gpu" else "",
     }
     return JobRequest(**{**values, **changes})  # type: ignore[arg-type]
 

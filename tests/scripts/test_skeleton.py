@@ -1,5 +1,6 @@
 """The skeleton of every script, run by a real bash: signals, exit codes, and the moments between."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -103,6 +104,46 @@ def test_signals_at_any_moment_end_in_a_checkpoint_or_in_the_end(tmp_path: Path)
         codes.add(finish(process)[0])
     assert codes <= {0, 75, -signal.SIGUSR1}
     assert 75 in codes
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_training_starts_again_as_long_as_it_gets_on(tmp_path: Path, saves: bool) -> None:
+    """Seven attempts that die, with three allowed in vain; srun and scontrol are the only ones not real."""
+    for name, text in (
+        ("srun", 'while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"'),
+        ("scontrol", 'if [ "$1" = requeue ]; then echo "$2" >> requeued; else echo node1; fi'),
+    ):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+    (tmp_path / "logs").mkdir()
+    request = request_of("slurm-test", "small", "gpu", folder=str(tmp_path))
+    words = "mkdir -p checkpoints/step-$NUMBER; exit 137" if saves else "exit 137"
+    asked = replace(request, command=("bash", "-c", words), site=replace(request.site, requeues=3))
+    write_script(tmp_path / "job.sbatch", render(asked))
+    heard = []
+    for attempt in range(7):
+        done = subprocess.run(
+            ["bash", str(tmp_path / "job.sbatch")],
+            env={
+                **os.environ,
+                "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+                "SLURM_JOB_ID": "17",
+                "SLURM_JOB_NODELIST": "node1",
+                "SLURM_NTASKS": "2",
+                "SLURM_RESTART_COUNT": str(attempt),
+                "NUMBER": f"{attempt:09d}",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 137, done.stdout + done.stderr
+        heard.append("not started again: 4 attempts in a row saved nothing new" in done.stdout)
+    requeued = (tmp_path / "requeued").read_text().split()
+    assert requeued == ["17"] * (7 if saves else 3)
+    assert heard == [False] * 7 if saves else [False] * 3 + [True] * 4
 
 
 def test_a_task_number_is_needed_outside_slurm(tmp_path: Path) -> None:

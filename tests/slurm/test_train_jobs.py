@@ -49,8 +49,15 @@ def write_arrays(folder: Path, seed: int) -> Path:
 GLOO, MPI = "+site.environment.HOROVOD_CONTROLLER=gloo", "+site.environment.HOROVOD_CONTROLLER=mpi"
 ORDER = {
     "torn": (2, "allocation.memory=900 MiB"),  # beside the next two on two of the four nodes
-    "limited": (4, GLOO, "allocation.walltime=00:30:00", "site.signal_lead_s=180"),
-    "killed": (4, MPI),
+    # Both have got on when they are stopped: they start again though no start in vain is allowed.
+    "limited": (
+        4,
+        GLOO,
+        "allocation.walltime=00:30:00",
+        "site.signal_lead_s=180",
+        "site.requeues=0",
+    ),
+    "killed": (4, MPI, "site.requeues=0"),
     "unplugged": (2, GLOO, "allocation.memory=7500 MiB"),  # none but it is on its nodes
     "gloo-2": (2, GLOO),
     "mpi-2": (2, MPI),

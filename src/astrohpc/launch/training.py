@@ -22,7 +22,7 @@ from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.provenance import environment
-from astrohpc.train.run import SETTINGS, Run
+from astrohpc.train.run import CHECKPOINTS, SETTINGS, Run
 
 TRAININGS = "trainings"
 
@@ -163,6 +163,7 @@ def request(order: Order) -> JobRequest:
         site=order.site,
         allocation=order.allocation,
         resources=order.allocation.resources(),
+        progress=CHECKPOINTS,
     )
 
 

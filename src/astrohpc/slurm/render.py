@@ -35,6 +35,7 @@ def render(request: JobRequest) -> str:
         only=format_indices(request.array.only) if request.array and request.array.only else "",
         dependency=request.dependency,
         begin=request.begin,
+        progress=request.progress,
         modules=request.modules,
         environment=request.environment,
         walltime=format_walltime(request.resources.walltime_s),

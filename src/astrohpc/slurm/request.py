@@ -35,7 +35,9 @@ class Site:
     gpus_per_node: int = 0
     signal_lead_s: int = 120  # Slurm may be 60 s early; the rest is for writing the restart
     requeue: bool = True
-    requeues: int = 4  # in place; a longer chain continues as a new job
+    requeues: int = (
+        4  # in place; a longer chain continues as a new job; of a training, without progress
+    )
     account_needed: bool = False  # it takes no job that does not say who pays
     keeper: bool = True  # compute nodes may run sbatch
     max_array_size: int | None = None  # none: ask the cluster
@@ -177,6 +179,7 @@ class JobRequest:
     array: Array | None = None
     dependency: str | None = None
     begin: str | None = None  # not before: now+10minutes
+    progress: str = ""  # a folder within ``folder`` whose last name changes as the job gets on
 
     def __post_init__(self) -> None:
         if (self.kind == "array") != (self.array is not None):

@@ -35,6 +35,7 @@ from astrohpc.train.precision import Precision
 from astrohpc.train.randomness import make_deterministic, seed_all
 from astrohpc.train.rates import Rates
 from astrohpc.train.rows import local
+from astrohpc.train.run import CHECKPOINTS
 from astrohpc.train.settings import TrainSettings
 from astrohpc.train.sources import Source
 from astrohpc.train.step import Stepper
@@ -72,7 +73,7 @@ class Trainer:
         self.folder, self.clock, self.stop, self.texts = folder, clock, stop, dict(texts or {})
         self.say: Callable[[str], None] = say if engine.rank == 0 else (lambda _: None)
         self.saver = Saver(
-            folder / "checkpoints",
+            folder / CHECKPOINTS,
             engine.rank,
             engine.size,
             settings.checkpoint.keep,

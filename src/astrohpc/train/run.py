@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from astrohpc.train.sources import Source
     from astrohpc.train.task import Task
 
-SETTINGS, PROVENANCE = "train.json", "provenance.json"
+SETTINGS, PROVENANCE, CHECKPOINTS = "train.json", "provenance.json", "checkpoints"
 
 
 @dataclass(frozen=True)
