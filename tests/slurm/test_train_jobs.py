@@ -111,7 +111,7 @@ class Job:
         manifest = read_manifest(folder)
         content = read(folder, manifest, lambda name: not name.startswith("rank-"))
         if content.plain["loop"]["sharded"]:
-            content = shards.joined(content, manifest.ranks)
+            content = shards.joined(content, manifest.ranks, {})
         return dict(content.tensors["model"])
 
     def curve(self, tag: str = "loss") -> dict[int, float]:
