@@ -13,8 +13,11 @@ YEAR_DAYS = YEAR_S / DAY_S
 
 
 def legs_per_cycle(planet: Planet, settings: ExoplasimSettings) -> int:
-    """Legs that seasons are averaged over: whole orbits that make up a year or more, else a year."""
-    days = YEAR_DAYS
+    """Legs that seasons are averaged over: whole orbits that make up a year or more.
+
+    Without seasons a year, or half of ``equilibrium_years`` where that is shorter.
+    """
+    days = min(1.0, settings.equilibrium_years / 2) * YEAR_DAYS
     if planet.has_seasons and planet.orbital_period_s is not None:
         orbit_days = planet.orbital_period_s / DAY_S
         days = orbit_days * math.ceil(YEAR_DAYS / orbit_days)

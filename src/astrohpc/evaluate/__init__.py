@@ -1,0 +1,1 @@
+"""How good a prediction is: statistics, weighted means, metrics, intervals, and pages for people."""
