@@ -13,8 +13,9 @@ from astrohpc.climates.climates import Array, Climates, Variable
 from astrohpc.errors import ConfigError
 from astrohpc.physics.latlon import source_grid
 from astrohpc.physics.layout import Block, Layout
-from astrohpc.physics.projections import ORDER, Known, Projection, made_for, project
+from astrohpc.physics.projections import ORDER, Projection, made_for, project
 from astrohpc.physics.vertical import LayerEdges
+from astrohpc.physics.worlds import Known
 from astrohpc.planet import Planet
 
 

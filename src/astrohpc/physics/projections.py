@@ -22,14 +22,12 @@ from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.physics import laws
-from astrohpc.physics.columns import pressure_pa
+from astrohpc.physics.hydrostatic import Hydrostatic
 from astrohpc.physics.integrals import Integrals, like
 from astrohpc.physics.law import Amount
 from astrohpc.physics.layout import POSITIVE, Layout
 from astrohpc.physics.sums import zonal_sums, zonal_sums_torch
-from astrohpc.physics.thermo import thickness_m, virtual_temperature_k
-from astrohpc.physics.worlds import Worlds
-from astrohpc.planet import Planet
+from astrohpc.physics.worlds import Known
 
 Array = NDArray[np.float64]
 Fields = Mapping[str, Any]
@@ -38,24 +36,6 @@ _SHARES = frozenset(
     {"hus", "clw", "cli", "clt", "cl", "siconc", "ice", "sftlf"}
     | {"surface_albedo", "planetary_albedo"}
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """What is known of each planet before anything is predicted, [S] each."""
-
-    worlds: Worlds
-    starlight_wm2: Array  # at the top, mean over the sphere and the year
-    pressure_pa: Array  # of dry air at the surface, mean over the sphere
-
-    @classmethod
-    def of_planets(cls, planets: Sequence[Planet]) -> "Known":
-        """One planet a sample."""
-        return cls(
-            Worlds.of_planets(planets),
-            np.array([0.25 * one.mean_flux_wm2 for one in planets]),
-            np.array([one.surface_pressure_pa for one in planets]),
-        )
 
 
 class Projection(Protocol):
@@ -157,91 +137,6 @@ class MeridionalMassFlux:
 
     def _measured(self, fields: Fields, layout: Layout, known: Known) -> Amount:
         return laws.meridional_mass_flux(_integrals(fields, layout, self.needs), known.worlds)
-
-
-@dataclass(frozen=True)
-class Hydrostatic:
-    """Heights of layers follow from temperature: the least change of both that makes it so.
-
-    Least in units of the spreads, one a level from space down: a value that hardly differs between
-    planets is hardly moved. The law is linear in temperature and height, so one banded system a column
-    gives the answer; pressure and humidity stay what they are.
-    """
-
-    name: ClassVar[str] = "hydrostatic"
-    needs: ClassVar[tuple[str, ...]] = ("zg", "ta", "ps")
-    changes: ClassVar[tuple[str, ...]] = ("ta", "zg")
-
-    ta_spread_k: tuple[float, ...]
-    zg_spread_m: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        for name in ("ta_spread_k", "zg_spread_m"):
-            spreads = tuple(float(one) for one in getattr(self, name))
-            object.__setattr__(self, name, spreads)
-            if not spreads or not all(np.isfinite(one) and one > 0 for one in spreads):
-                raise ConfigError(
-                    f"hydrostatic.{name}: {spreads} are no spreads; give one above nought a level."
-                )
-
-    def __call__(self, fields: Fields, layout: Layout, known: Known) -> dict[str, Any]:
-        """``ta`` and ``zg``."""
-        warm, height = fields["ta"], fields["zg"]
-        if len(self.ta_spread_k) != warm.shape[1] or len(self.zg_spread_m) != warm.shape[1]:
-            raise ConfigError(
-                f"hydrostatic: it was made for {len(self.ta_spread_k)} levels and the fields have "
-                f"{warm.shape[1]}; make it anew from data with these levels."
-            )
-        above, below = self._per_kelvin(fields, layout, known)
-        left = self._left_over(fields, above, below)
-        free_t, free_z = (
-            like(left, np.square(one)[:, None, None])
-            for one in (self.ta_spread_k, self.zg_spread_m)
-        )
-        own = (
-            free_z[:-1] + free_z[1:] + above * above * free_t[:-1] + below * below * free_t[1:]
-        )  # [S, L - 1, J, I]
-        shared = below[:, :-1] * above[:, 1:] * free_t[1:-1] - free_z[1:-1]
-        force = _solved(own, shared, left)
-        nothing = 0.0 * force[:, :1]
-        on_top, under = _levels([force, nothing]), _levels([nothing, force])
-        above, below = _levels([above, nothing]), _levels([nothing, below])
-        return {
-            "ta": warm + free_t * (above * on_top + below * under),
-            "zg": height - free_z * (on_top - under),
-        }
-
-    def loss(self, fields: Fields, layout: Layout, known: Known) -> Any:
-        """Mean square of what the distances between levels are off by, of that of the distances."""
-        above, below = self._per_kelvin(fields, layout, known)
-        left = self._left_over(fields, above, below)
-        apart = fields["zg"][:, :-1] - fields["zg"][:, 1:] - left
-        share = like(left, layout.share[:, None])
-        off, size = (((part * part).mean(1) * share).sum((-2, -1)) for part in (left, apart))
-        return off / size
-
-    def _per_kelvin(self, fields: Fields, layout: Layout, known: Known) -> tuple[Any, Any]:
-        """How many metres apart two levels are for each kelvin in the upper, and in the lower one."""
-        if layout.layers is None:
-            raise ConfigError("hydrostatic: the layout has no layers; give their edges ap and b.")
-        ps = fields["ps"]
-        gas, gravity = (
-            like(ps, one[:, None, None, None])
-            for one in (known.worlds.gas_constant_jkgk, known.worlds.gravity_ms2)
-        )
-        p = pressure_pa(ps, layout.layers)
-        # The law of one kelvin: of air that is half as virtually warm as one level is.
-        half = 0.5 * virtual_temperature_k(1.0, fields.get("hus", 0.0 * fields["ta"]), gas)
-        above, below = (
-            thickness_m(part, p[:, :-1], p[:, 1:], gas, gravity)
-            for part in (half[:, :-1], half[:, 1:])
-        )
-        return above, below
-
-    @staticmethod
-    def _left_over(fields: Fields, above: Any, below: Any) -> Any:
-        warm, height = fields["ta"], fields["zg"]
-        return height[:, :-1] - height[:, 1:] - above * warm[:, :-1] - below * warm[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -404,26 +299,3 @@ def _spread(values: Array) -> tuple[float, ...]:
     spread = np.sqrt((away**2).mean(axis=(0, 2, 3)))
     least = 1e-6 * np.abs(values).max() + np.finfo(np.float64).tiny
     return tuple(np.maximum(spread, least).tolist())
-
-
-def _solved(own: Any, shared: Any, wanted: Any) -> Any:
-    """Solve symmetric systems with three diagonals along axis 1; positive definite, so without pivots."""
-    count = own.shape[1]
-    pivot, right = [own[:, 0]], [wanted[:, 0]]
-    for k in range(1, count):
-        factor = shared[:, k - 1] / pivot[-1]
-        pivot.append(own[:, k] - factor * shared[:, k - 1])
-        right.append(wanted[:, k] - factor * right[-1])
-    found = [right[-1] / pivot[-1]]
-    for k in range(count - 2, -1, -1):
-        found.append((right[k] - shared[:, k] * found[-1]) / pivot[k])
-    return _levels([one[:, None] for one in reversed(found)])
-
-
-def _levels(parts: Sequence[Any]) -> Any:
-    """One after the other along the axis of levels."""
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts, axis=1)
-    import torch  # noqa: PLC0415 - only who has tensors has torch
-
-    return torch.cat(list(parts), dim=1)
