@@ -74,13 +74,13 @@ def physical(variable: Variable, values: Array) -> Array:
 # ----------------------------------------------------------------------------- what was asked
 def _write_planets(file: Any, surrogate: Surrogate, asked: Asked, answer: Answer) -> None:
     file.createDimension(_PLANET, len(asked.names))
-    for name, long_name, values in (
+    for name, long_name, words in (
         ("planet_name", "name of the planet", asked.names),
         ("outside_why", "why the planet is outside of the domain", answer.outside),
     ):
         made = file.createVariable(name, str, (_PLANET,))
         made.long_name = long_name
-        made[:] = np.array(values, dtype=object)
+        made[:] = np.array(words, dtype=object)
     flags = file.createVariable("outside_domain", "i1", (_PLANET,))
     flags.setncatts(
         {
@@ -156,7 +156,7 @@ def _write_axes(file: Any, surrogate: Surrogate) -> None:
 
 
 def _write_variable(file: Any, surrogate: Surrogate, one: Variable, answer: Answer) -> None:
-    dims = _dims(file, surrogate, one)
+    dims = _dims(file, one)
     known = VARIABLES.get(one.of)
     unit = (known.unit if known else "1") if one.logarithm else one.unit
     percent = f"{100 * LEVEL:.0f} %"
@@ -186,7 +186,7 @@ def _write_variable(file: Any, surrogate: Surrogate, one: Variable, answer: Answ
         made[:] = physical(one, of(surrogate, one.name, rows)).astype(np.float32)
 
 
-def _dims(file: Any, surrogate: Surrogate, one: Variable) -> tuple[str, ...]:
+def _dims(file: Any, one: Variable) -> tuple[str, ...]:
     """Names of a variable's axes, by what the surrogate says of its own."""
     cells = one.shape[1:] if one.levels else one.shape
     named = ("lat", "lon")[: len(cells)]

@@ -20,8 +20,11 @@ from astrohpc.climates.climates import Input, Variable
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate import kinds
 from astrohpc.evaluate.arrays import Damaged, packed, sha256, unpacked
+from astrohpc.evaluate.calibrate import Calibration
+from astrohpc.evaluate.domain import Domain
 from astrohpc.evaluate.surrogate import Common, Surrogate
 from astrohpc.files import write_atomic
+from astrohpc.physics.projections import described, restored
 from astrohpc.version import VERSION
 
 FILE = "surrogate.json"
@@ -40,13 +43,13 @@ def write(folder: Path, surrogate: Surrogate, provenance: Mapping[str, Any]) -> 
     """Write a surrogate, over another one if there is one."""
     arrays: Arrays = {"weights": surrogate.weights}
     arrays |= {f"axes/{name}": values for name, values in surrogate.axes.items()}
-    parts: dict[str, Any] = {}
-    for name in ("emulator", "guard", "calibration", "projections"):
-        part = getattr(surrogate, name)
-        if part is not None:
-            said, own = part.state()
-            parts[name] = {"kind": kinds.kind_of(part), "arguments": said}
-            arrays |= {f"{name}/{key}": values for key, values in own.items()}
+    said, own = surrogate.emulator.state()
+    emulator = {"kind": kinds.kind_of(surrogate.emulator), "arguments": said}
+    arrays |= {f"emulator/{name}": values for name, values in own.items()}
+    calibration = None
+    if surrogate.calibration is not None:
+        calibration, own = surrogate.calibration.state()
+        arrays |= {f"calibration/{name}": values for name, values in own.items()}
     common = surrogate.common
     data = packed(arrays)
     seen = sha256(data)
@@ -58,7 +61,10 @@ def write(folder: Path, surrogate: Surrogate, provenance: Mapping[str, Any]) -> 
         "inputs": [asdict(one) for one in surrogate.inputs],
         "variables": [asdict(one) for one in surrogate.variables],
         "planets": None if common is None else asdict(common),
-        **parts,
+        "emulator": emulator,
+        "calibration": calibration,
+        "domain": None if surrogate.domain is None else surrogate.domain.state(),
+        "projections": described(surrogate.projections),
         "about": dict(surrogate.about),
         "arrays": {"file": f"{_PREFIX}{seen[:10]}{_SUFFIX}", "sha256": seen},
         "provenance": dict(provenance),
@@ -74,17 +80,12 @@ def write(folder: Path, surrogate: Surrogate, provenance: Mapping[str, Any]) -> 
 
 def read(folder: Path) -> Surrogate:
     """Read a surrogate; ConfigError where there is none that we understand."""
-    words = described(folder)
+    words = words_of(folder)
     try:
         arrays = _arrays(folder, words["arrays"])
-        parts = {
-            name: kinds.restored(
-                words[name]["kind"], words[name]["arguments"], _of(arrays, f"{name}/")
-            )
-            for name in ("emulator", "guard", "calibration", "projections")
-            if name in words
-        }
-        common = words["planets"]
+        common, domain, calibration = (
+            words[name] for name in ("planets", "domain", "calibration")
+        )
         return Surrogate(
             name=words["name"],
             inputs=tuple(Input(**one) for one in words["inputs"]),
@@ -93,7 +94,14 @@ def read(folder: Path) -> Surrogate:
             axes=_of(arrays, "axes/"),
             common=None if common is None else Common(common["values"], common["tidally_locked"]),
             about=words["about"],
-            **parts,
+            emulator=kinds.restored(
+                words["emulator"]["kind"], words["emulator"]["arguments"], _of(arrays, "emulator/")
+            ),
+            domain=None if domain is None else Domain.restored(domain),
+            calibration=None
+            if calibration is None
+            else Calibration.restored(calibration, _of(arrays, "calibration/")),
+            projections=restored(words["projections"]),
         )
     except ConfigError:
         raise
@@ -104,7 +112,7 @@ def read(folder: Path) -> Surrogate:
         ) from error
 
 
-def described(folder: Path) -> dict[str, Any]:
+def words_of(folder: Path) -> dict[str, Any]:
     """What a surrogate says of itself, without its numbers."""
     path = folder / FILE
     try:

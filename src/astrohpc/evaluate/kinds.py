@@ -15,7 +15,7 @@ from astrohpc.settings import suggest
 # A word, once it stands in files, means this for ever; a class may move.
 KINDS: Mapping[str, str] = {
     "mean": "astrohpc.emulate.simple:Mean",
-    "ridge": "astrohpc.emulate.ridge:Ridge",
+    "ridge": "astrohpc.emulate.ridge:Ridge",  # linear and quadratic
     "pca_gp": "astrohpc.emulate.gp:PcaGp",
 }
 

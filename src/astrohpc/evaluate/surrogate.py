@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.climates.climates import Climates, Input, Variable, scaled
+from astrohpc.climates.physical import projected
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
+from astrohpc.evaluate.calibrate import Calibration
+from astrohpc.evaluate.domain import Domain
+from astrohpc.physics.projections import Projection
 from astrohpc.planet import PARAMETERS, Planet
 from astrohpc.settings import suggest
 
@@ -23,18 +27,14 @@ LEVEL = 0.9  # of the intervals that are handed over
 _SAME = 1e-6  # of a parameter, by which it may differ from what all planets had in common
 
 
-class Keeps(Protocol):
-    """What can be written down: numbers and words for JSON, and arrays."""
-
-    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """All that making it again needs."""
-
-
-class Predicts(Keeps, Protocol):
+class Predicts(Protocol):
     """A fitted emulator that can be written down."""
 
     def predict(self, scaled: Array) -> Prediction:
         """The values of planets."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All that making it again needs: words for JSON, and arrays."""
 
 
 @dataclass(frozen=True)
@@ -140,27 +140,6 @@ class Answer:
     known: bool  # whether the method says how sure it is, so that the bounds mean something
 
 
-class Guard(Protocol):
-    """Says of planets whether the training says anything of them."""
-
-    def judge(self, scaled: Array) -> Sequence[tuple[bool, str]]:
-        """Whether each is flagged, and why."""
-
-
-class Widens(Protocol):
-    """Makes intervals of standard deviations, that hold what they promise."""
-
-    def half_width(self, std: Array, level: float) -> Array:
-        """How far the interval of this level reaches to each side."""
-
-
-class Projects(Protocol):
-    """Makes values keep laws of physics."""
-
-    def apply(self, climates: Climates, values: Array) -> Array:
-        """Rows that keep them, for planets as in ``climates``, whose own values are not looked at."""
-
-
 @dataclass(frozen=True, eq=False)
 class Surrogate:
     """A fitted method with all that an answer needs."""
@@ -173,9 +152,9 @@ class Surrogate:
     axes: Mapping[str, Array]
     common: Common | None  # none where the data are no planets of ours
     about: Mapping[str, Any]  # source, digest, mark, members, scores: what a user is told of it
-    guard: Guard | None = None
-    calibration: Widens | None = None
-    projections: Projects | None = None
+    domain: Domain | None = None
+    calibration: Calibration | None = None
+    projections: tuple[Projection, ...] = ()
 
     @property
     def mark(self) -> str:
@@ -186,37 +165,27 @@ class Surrogate:
         """Predict; planets outside of the domain are answered too, and flagged."""
         rows = scaled(self.inputs, asked.params)
         predicted = self.emulator.predict(rows)
-        mean = predicted.mean
-        if self.projections is not None and asked.planets:
-            mean = self.projections.apply(self.empty(asked), mean)
-        half = np.full_like(mean, np.nan)
-        if predicted.std is not None and self.calibration is not None:
-            half = self.calibration.half_width(predicted.std, level)
-        outside = []
-        judged = [(False, "")] * len(rows) if self.guard is None else self.guard.judge(rows)
-        for (flagged, why), foreign in zip(judged, asked.foreign, strict=True):
-            outside.append("; ".join(filter(None, (foreign, why if flagged else ""))))
-        known = bool(np.isfinite(half).all())
-        return Answer(mean, mean - half, mean + half, tuple(outside), known)
-
-    def empty(self, asked: Asked) -> Climates:
-        """The planets asked for as climates without values: what laws need to know of them."""
-        size = sum(one.size for one in self.variables)
-        return Climates(
-            inputs=self.inputs,
-            params=asked.params,
-            variables=self.variables,
-            values=np.zeros((len(asked.params), size), np.float32),
-            weights=self.weights,
-            names=asked.names,
-            planets=asked.planets,
-            axes=self.axes,
-            excluded=(),
-            constant=(),
-            source=str(self.about.get("source", "")),
-            mark=self.mark,
-            notes={},
-        )
+        if self.projections and asked.planets:
+            mean = projected(
+                predicted.mean, self.variables, self.axes, asked.planets, self.projections
+            )
+            predicted = Prediction(mean, predicted.std)
+        if self.calibration is None:
+            low = high = np.full_like(predicted.mean, np.nan)
+        else:
+            low, high = self.calibration.interval(predicted, level)
+        judged = None if self.domain is None else self.domain.judge(rows)
+        outside = [
+            " ".join(
+                [
+                    *([f"{foreign}."] if foreign else []),
+                    *([judged[i].sentence] if judged is not None and judged[i].flagged else []),
+                ]
+            )
+            for i, foreign in enumerate(asked.foreign)
+        ]
+        known = self.calibration is not None
+        return Answer(predicted.mean, low, high, tuple(outside), known)
 
     def check_fits(self, climates: Climates) -> None:
         """ConfigError where the climates have other variables, on other axes, or other inputs."""

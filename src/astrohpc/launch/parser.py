@@ -267,7 +267,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
 
     sub = verb(
         "predict",
-        "Predict the climates of planets by a surrogate: one NetCDF file with means, 90 % intervals and flags.",
+        "Predict the climates of planets by a surrogate: a NetCDF file with means, 90 % intervals and flags.",
         PREDICTIONS,
     )
     sub.add_argument(

@@ -48,7 +48,7 @@ def _predict(path: Path, named: str | None, arguments: argparse.Namespace) -> in
     provenance = {
         "surrogate": str(folder),
         "planets": str(path),
-        **bundle.described(folder)["provenance"],
+        **bundle.words_of(folder)["provenance"],
     }
     write_answer(target, surrogate, asked, answer, provenance)
     return _tell(surrogate, folder, asked, answer, target)
