@@ -128,7 +128,8 @@ class Ridge:
         cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]
     ) -> Self:
         """From ``state``."""
-        return cls(**settings, **{name: np.asarray(one) for name, one in arrays.items()})
+        found = {name: np.asarray(one, np.float64) for name, one in arrays.items()}
+        return cls(**{**settings, **found})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any, Self
 
@@ -53,9 +54,8 @@ def tuned(
     fold = _folds(names, folds, seed)
     best: tuple[float, dict[str, Any], Array] | None = None
     for settings in drawn(name, trials, seed):
-        skill, squares = _judged(
-            lambda s=settings: METHODS[name](**s), scaled, values, weights, fold, seed
-        )
+        factory = partial(METHODS[name], **settings)
+        skill, squares = _judged(factory, scaled, values, weights, fold, seed)
         if best is None or skill > best[0]:
             best = skill, settings, squares
     assert best is not None
