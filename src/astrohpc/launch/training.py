@@ -25,6 +25,7 @@ from astrohpc.sweep.provenance import environment
 from astrohpc.train.run import CHECKPOINTS, SETTINGS, Run
 
 TRAININGS = "trainings"
+SCALAR = "model=scalar"  # is no network and needs no job
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Order:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says."""
+    if SCALAR in arguments.words:
+        from astrohpc.launch import scalars  # noqa: PLC0415 - it needs this module
+
+        return scalars.run(arguments)
     order = _order(arguments)
     with readable_failures(arguments.verb):
         if order.site.scheduler == "slurm":
@@ -69,10 +74,10 @@ def _order(arguments: argparse.Namespace) -> Order:
     site = build(Site, written["site"], "site")
     allocation = build(Allocation, written["allocation"], "allocation")
     named = names[0] if names else written["train"]["data"].get("source") or None
-    data, home = _data(named, arguments.runs)
+    data, home = data_of(named, arguments.runs)
     written["train"]["data"]["source"] = str(data)
     made = Run.parse(home, written)
-    _check_name(made.train.name)
+    check_name(made.train.name)
     order = Order(replace(made, folder=home / made.train.name), site, allocation)
     if order.ranks > 1 and not made.train.data.tokens and made.train.batch % order.ranks:
         from astrohpc.train.plan import shareable  # noqa: PLC0415
@@ -81,7 +86,7 @@ def _order(arguments: argparse.Namespace) -> Order:
     return order
 
 
-def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
+def data_of(named: str | None, runs: Path) -> tuple[Path, Path]:
     """What is trained on, and the folder in which its runs lie."""
     source = source_of(named, runs)
     if not SweepFolder(source).exists():
@@ -96,7 +101,8 @@ def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
     return store, source / TRAININGS
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """ConfigError where a training's name cannot be a folder's."""
     if (
         not name
         or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
