@@ -53,9 +53,9 @@ def _headline(results: Results) -> str:
         for one in results.climates.variables
     )
     return (
-        f"<p>Handed over: <b>{text(results.chosen.name)}</b>, learned from {len(results.parts.train)} planets. "
-        f"Skill on {len(results.parts.test)} planets that it never saw, against the mean of the planets "
-        f"trained on at each place (1 is perfect, 0 that mean): {text(said)}.</p>"
+        f"<p>Handed over: <b>{text(results.chosen.name)}</b>, learned from {len(results.parts.train)} "
+        f"planets. Skill on {len(results.parts.test)} planets that it never saw, against the mean of the "
+        f"planets trained on at each place (1 is perfect, 0 that mean): {text(said)}.</p>"
     )
 
 
@@ -123,8 +123,8 @@ def _scores(results: Results) -> Iterator[str]:
     columns, rows = report.duel_table(results)
     if rows:
         yield (
-            f"<h2>Against {report.REFERENCE}</h2><p>By how much the root mean square error is smaller, with the "
-            "interval of paired draws of planets; better or worse only where the whole interval says "
+            f"<h2>Against {report.REFERENCE}</h2><p>By how much the root mean square error is smaller, with "
+            "the interval of paired draws of planets; better or worse only where the whole interval says "
             "so.</p>"
         )
         yield _table(results, (columns, rows))
@@ -170,8 +170,8 @@ def _domain(results: Results) -> Iterator[str]:
     ]
     told = report.number(results.told)
     yield (
-        f"<p>{'; '.join(said)}. It tells the corner's planets from the test's with an area under the curve of "
-        f"{told} (1 always, 0.5 not at all).</p>"
+        f"<p>{'; '.join(said)}. It tells the corner's planets from the test's with an area under the curve "
+        f"of {told} (1 always, 0.5 not at all).</p>"
     )
     names = results.climates.names
     lines = [

@@ -69,7 +69,7 @@ Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it ca
 
 
 EVALUATIONS = """\
-Overrides are hydra's: evaluate.trials=16, evaluate.methods=[mean,pca_gp], site=..., allocation.memory='8 GiB'.
+Overrides are hydra's: evaluate.trials=16, evaluate.methods=[mean,pca_gp], site=..., allocation.nodes=1.
 
   evaluate                              the store of the latest sweep, with all of its trained networks
   evaluate he2022 wide                  a sweep by its name, and of its trainings this one
