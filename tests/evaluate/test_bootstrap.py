@@ -18,7 +18,7 @@ def scores_of(made, errors) -> Scores:
 
 
 def test_the_interval_holds_the_mean_of_few_planets_as_often_as_it_says():
-    """Without widening for few planets this would be 0.83."""
+    """Without widening for few planets this would be 0.82."""
     rng = np.random.default_rng(0)
     held = [interval_of_mean(rng.normal(3.0, 2.0, 8), seed=0).holds(3.0) for _ in range(1000)]
     assert abs(np.mean(held) - 0.9) < 0.03
