@@ -6,14 +6,19 @@ provenance.json   what made it        tensorboard/   one event file
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
-from astrohpc.models.settings import MlpSettings, ModelSettings, model_settings
+from astrohpc.models.settings import (
+    MlpSettings,
+    ModelSettings,
+    UnetSettings,
+    model_settings,
+)
 from astrohpc.settings import build
 from astrohpc.train.settings import TrainSettings
 
@@ -51,11 +56,11 @@ class Run:
     @classmethod
     def parse(cls, folder: Path, written: Mapping[str, Any]) -> "Run":
         """From groups of settings."""
-        return cls(
-            folder,
-            build(TrainSettings, written.get("train", {}), "train"),
-            model_settings(written.get("model", {})),
-        )
+        train = build(TrainSettings, written.get("train", {}), "train")
+        model = model_settings(written.get("model", {}))
+        if isinstance(model, UnetSettings):  # it learns nothing else
+            train = replace(train, data=replace(train.data, climates=True))
+        return cls(folder, train, model)
 
     def write(self, provenance: Mapping[str, Any], where: Mapping[str, Any]) -> None:
         """Make the folder, or bring its settings up to date; ``where`` is what launchers want to know."""
@@ -77,7 +82,13 @@ def trainer_of(
     from astrohpc.train.loop import Trainer  # noqa: PLC0415
     from astrohpc.train.sources import open_source  # noqa: PLC0415
 
-    source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
+    source: Source
+    if run.train.data.climates:
+        from astrohpc.train.climate_source import open_climates  # noqa: PLC0415
+
+        source = open_climates(run.train, run.model, run.folder, engine)
+    else:
+        source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
     return Trainer(
         run.train,
         task_of(source, run.model),
@@ -104,6 +115,12 @@ def task_of(source: "Source", model: ModelSettings) -> "Task":
     from astrohpc.train.fields import Fields  # noqa: PLC0415
     from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
 
+    if isinstance(model, UnetSettings):
+        from astrohpc.train.climate_source import ClimateSource  # noqa: PLC0415
+        from astrohpc.train.surrogate_task import ResidualFields  # noqa: PLC0415
+
+        assert isinstance(source, ClimateSource)
+        return ResidualFields(source, model)
     if isinstance(model, MlpSettings):
         own = {k: value for k, value in asdict(model).items() if k not in ("name", "learns")}
         if model.learns == "means":
