@@ -70,7 +70,9 @@ class UnetSettings:
     patch: int = 2  # cells by cells that the first layer takes as one
     dropout: float = 0.1
     loss: Literal["nll", "crps"] = "nll"
-    beta: float = 0.5  # of nll: 0 is the likelihood, 1 weighs squared errors alike however unsure it is
+    beta: float = (
+        0.5  # of nll: 0 is the likelihood, 1 weighs squared errors alike however unsure it is
+    )
 
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.patch, self.trials) < 1 or self.stages < 0:

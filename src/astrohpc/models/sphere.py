@@ -28,16 +28,12 @@ def neighbours(x_BLHWC: Tensor) -> Tensor:
 
 def gathered(x_BLHWC: Tensor, by: tuple[int, int, int]) -> Tensor:
     """Cells side by side become one, with the channels of all."""
-    b, levels, rows, columns, channels = x_BLHWC.shape
-    l, h, w = by
-    x = x_BLHWC.reshape(b, levels // l, l, rows // h, h, columns // w, w, channels)
+    levels, rows, columns = by
+    x = x_BLHWC.unflatten(3, (-1, columns)).unflatten(2, (-1, rows)).unflatten(1, (-1, levels))
     return x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
 
 
 def spread_out(x_BLHWC: Tensor, by: tuple[int, int, int]) -> Tensor:
     """The other way: channels of one cell become cells side by side."""
-    b, levels, rows, columns, channels = x_BLHWC.shape
-    l, h, w = by
-    x = x_BLHWC.reshape(b, levels, rows, columns, l, h, w, channels // (l * h * w))
-    x = x.permute(0, 1, 4, 2, 5, 3, 6, 7)
-    return x.reshape(b, levels * l, rows * h, columns * w, -1)
+    x = x_BLHWC.unflatten(4, (*by, -1)).permute(0, 1, 4, 2, 5, 3, 6, 7)
+    return x.flatten(5, 6).flatten(3, 4).flatten(1, 2)

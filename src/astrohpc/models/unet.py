@@ -26,7 +26,8 @@ from astrohpc.settings import build
 
 _ODD_SHARE = 4  # of the channels within, one in so many is taken for a component of a vector
 _LEAST_CELLS = 4  # along an axis that is still halved: fewer say nothing of a pattern
-_MOST_FOLD = 3.0  # the spread changes by no more than this power of e
+LEAST_SPREAD = 0.05  # in units of the residual: a guess that is surer of a value is not believed
+MOST_FOLD = 3.0  # the spread changes by no more than this power of e
 _TOLD = 64  # numbers that a planet's parameters become
 
 
@@ -103,9 +104,7 @@ class Unet(InUnits):
         widths = [shape.width * (1 + stage) for stage in range(len(self.steps))]
         _, rows, columns = self.steps[0]
         seen = 2 * len(shape.variables) + len(self.places)
-        self.told = nn.ModuleList(
-            [nn.Linear(shape.inputs, _TOLD), nn.Linear(_TOLD, _TOLD)]
-        )
+        self.told = nn.ModuleList([nn.Linear(shape.inputs, _TOLD), nn.Linear(_TOLD, _TOLD)])
         self.first = nn.Conv2d(seen, widths[0], (rows + 2, columns + 2), (rows, columns))
         along = [*range(len(widths)), *range(len(widths) - 2, -1, -1)]  # down and up again
         self.stages = [stage for stage in along for _ in range(shape.blocks)]
@@ -147,14 +146,16 @@ class Unet(InUnits):
         self, scaled_BP: Tensor, guess_BCK: Tensor, spread_BCK: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, in the units of the data."""
+        unit_C1 = self.unit[:, None]
+        spread_BCK = torch.maximum(spread_BCK.to(unit_C1.dtype), LEAST_SPREAD * unit_C1)
         told = (scaled_BP - self.input_mean) / self.input_spread
         for layer in self.told:
             told = functional.gelu(layer(told))
         x = self._stem(guess_BCK, spread_BCK)
         x = self._through(x, told)
         more_BCK, fold_BCK = self._answers(x).to(self.unit.dtype).unbind(-1)
-        fold_BCK = _MOST_FOLD * torch.tanh(fold_BCK / _MOST_FOLD)
-        return guess_BCK + self.unit[:, None] * more_BCK, spread_BCK * fold_BCK.exp()
+        fold_BCK = MOST_FOLD * torch.tanh(fold_BCK / MOST_FOLD)
+        return guess_BCK + unit_C1 * more_BCK, spread_BCK * fold_BCK.exp()
 
     def _stem(self, guess_BCK: Tensor, spread_BCK: Tensor) -> Tensor:
         """Guess, its spread, and where a cell is; groups of cells become one."""
@@ -238,4 +239,3 @@ def _places(shape: UnetShape) -> Tensor:
     found = [np.sin(lat), np.cos(lat), np.sin(lon), np.cos(lon), 2.0 * depth - 1.0]
     whole = np.stack([np.broadcast_to(one, shape.cells) for one in found])
     return torch.from_numpy(np.ascontiguousarray(whole, np.float32))
-

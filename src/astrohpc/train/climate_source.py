@@ -23,7 +23,7 @@ from astrohpc.store.scenes import Axis
 from astrohpc.store.schema import META
 from astrohpc.train.about import About, Variable
 from astrohpc.train.engines.base import Engine
-from astrohpc.train.first_guess import FirstGuess, bounded, first_guess
+from astrohpc.train.first_guess import FirstGuess, first_guess
 from astrohpc.train.plan import Indices
 from astrohpc.train.settings import DataSettings, TrainSettings
 from astrohpc.train.sources import Batch
@@ -61,12 +61,6 @@ class ClimateSource:
                 "spread": guess.spread.reshape(shape),
             }
 
-    def believe(self, unit: NDArray[np.float64]) -> None:
-        """Take spreads of the guess for no smaller than is believable beside its usual errors [C]."""
-        spread = self._arrays["spread"]
-        rows = bounded(spread.reshape(len(spread), -1), unit)
-        self._arrays["spread"] = rows.reshape(spread.shape).astype(np.float32)
-
     @cached_property
     def about(self) -> About:
         """What its numbers are, for people."""
@@ -80,7 +74,10 @@ class ClimateSource:
         for one in self.climates.variables:
             own = cells
             if one.levels:
-                own = (Axis("level", "vertical", "", np.arange(1.0, one.shape[0] + 1), True), *cells)
+                own = (
+                    Axis("level", "vertical", "", np.arange(1.0, one.shape[0] + 1), True),
+                    *cells,
+                )
             unit = "" if one.unit == "1" else one.unit
             found.append(Variable(one.name, one.long_name, unit, own, one.levels))
         return About(self.climates.mark, tuple(found), lambda number: self.climates.names[number])
@@ -88,9 +85,7 @@ class ClimateSource:
     @cached_property
     def digest(self) -> str:
         """Of the climates, of who is trained on, and of what was guessed first."""
-        guess = self.guess
-        own = [] if guess is None else [guess.name, dict(guess.settings)]
-        return digest([self.climates.digest, self.count, own])
+        return digest([self.climates.digest, self.count]) if self.guess is None else self.guess.seen
 
     def room(self, count: int, *, pinned: bool) -> Batch:
         """Memory for a batch."""

@@ -21,18 +21,17 @@ from astrohpc.climates.climates import Array, Climates, Rows
 from astrohpc.climates.split import Split
 from astrohpc.emulate.base import Emulator
 from astrohpc.errors import ConfigError
-from astrohpc.files import digest, temporary_beside, write_atomic
+from astrohpc.files import digest, file_digest, temporary_beside, write_atomic
 from astrohpc.models.settings import UnetSettings
 from astrohpc.train.engines.base import Engine
 from astrohpc.train.tensorfile import TensorFile, Unreadable, write_tensors
-
-_LEAST_SPREAD = 0.05  # of the usual error: a method that is surer of a value is not believed
 
 
 @dataclass(frozen=True, eq=False)
 class FirstGuess:
     """What was guessed of the planets to train on and to validate with, in this order."""
 
+    seen: str  # the digest of all that it follows from
     name: str
     settings: Mapping[str, Any]
     mean: Rows  # [planet, value]
@@ -68,19 +67,15 @@ def first_guess(
     climates: Climates, parts: Split, model: UnetSettings, seed: int, folder: Path, engine: Engine
 ) -> FirstGuess:
     """Find it, or read what was found; every rank calls it."""
-    path = path_of(folder, wanted(climates, parts, model, seed))
+    seen = wanted(climates, parts, model, seed)
+    path = _path(folder, seen)
 
     def find() -> None:
         if engine.rank == 0 and not path.with_suffix(".json").is_file():
             _write(path, _found(climates, parts, model, seed))
 
     engine.together(find)
-    return engine.together(lambda: read(path))
-
-
-def path_of(folder: Path, seen: str) -> Path:
-    """Where the guess of that digest lies."""
-    return folder / "guess" / f"{seen[:16]}.safetensors"
+    return engine.together(lambda: read_guess(folder, seen))
 
 
 def unit_of(errors: Array, weights: Array, channels: int) -> Array:
@@ -91,10 +86,8 @@ def unit_of(errors: Array, weights: Array, channels: int) -> Array:
     return np.where(found > 0, found, 1.0)
 
 
-def bounded(spread: Array, unit: Array) -> Array:
-    """Spreads [N, D] that are none or too small for a logarithm brought to what is believed."""
-    least = np.repeat(_LEAST_SPREAD * unit, spread.shape[1] // len(unit))
-    return np.maximum(spread, least)
+def _path(folder: Path, seen: str) -> Path:
+    return folder / "guess" / f"{seen[:16]}.safetensors"
 
 
 def _found(climates: Climates, parts: Split, model: UnetSettings, seed: int) -> FirstGuess:
@@ -125,6 +118,7 @@ def _found(climates: Climates, parts: Split, model: UnetSettings, seed: int) -> 
     assert after.std is not None
     own, state = emulator.state()  # type: ignore[attr-defined]
     return FirstGuess(
+        wanted(climates, parts, model, seed),
         model.guess,
         own,
         np.concatenate([before.mean, after.mean]).astype(np.float32),
@@ -139,17 +133,21 @@ def _write(path: Path, guess: FirstGuess) -> None:
         f"state.{name}": np.asarray(one) for name, one in guess.state.items()
     }
     with temporary_beside(path) as part:
-        size, seen = write_tensors(
-            part, {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items()}
+        write_tensors(
+            part,
+            {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items()},
         )
-    said = {"name": guess.name, "settings": dict(guess.settings), "bytes": size, "sha256": seen}
+    said = {"name": guess.name, "settings": dict(guess.settings), "digest": file_digest(path)}
     write_atomic(path.with_suffix(".json"), json.dumps(said, indent=1) + "\n")
 
 
-def read(path: Path) -> FirstGuess:
-    """From the run's folder; ConfigError where it is damaged."""
+def read_guess(folder: Path, seen: str) -> FirstGuess:
+    """That of a digest from a run's folder; ConfigError where it is damaged."""
+    path = _path(folder, seen)
     try:
         said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if file_digest(path) != said["digest"]:
+            raise Unreadable("it is not what was written")
         file = TensorFile(path)
         arrays = {name: file[name].numpy() for name in file}
     except (OSError, ValueError, Unreadable) as error:
@@ -161,6 +159,4 @@ def read(path: Path) -> FirstGuess:
         for name, one in arrays.items()
         if name.startswith("state.")
     }
-    return FirstGuess(
-        said["name"], said["settings"], arrays["mean"], arrays["spread"], state
-    )
+    return FirstGuess(seen, said["name"], said["settings"], arrays["mean"], arrays["spread"], state)

@@ -138,6 +138,7 @@ class TrainSettings:
 
     name: str = "training"
     seed: int = 0
+    ensemble: int = 1  # trainings that differ by their seed, each in a folder of its own
     steps: int = 1000
     batch: int = 64  # samples of a step, over all ranks
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -163,7 +164,7 @@ class TrainSettings:
     log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
+        for name in ("ensemble", "steps", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(
                     f"{name}: {getattr(self, name)} is less than one; write 1 or more."

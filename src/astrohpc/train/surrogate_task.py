@@ -16,13 +16,14 @@ from astrohpc.climates.climates import Climates
 from astrohpc.engines.variables import VARIABLES
 from astrohpc.errors import ConfigError
 from astrohpc.models.settings import UnetSettings
-from astrohpc.models.unet import Channel, Unet, UnetShape
+from astrohpc.models.unet import LEAST_SPREAD, MOST_FOLD, Channel, Unet, UnetShape
 from astrohpc.train import initial
 from astrohpc.train.climate_source import ClimateSource
-from astrohpc.train.first_guess import bounded, unit_of
+from astrohpc.train.first_guess import unit_of
 from astrohpc.train.sources import Batch
 from astrohpc.train.task import Loss
 
+LEAST_LOG_SPREAD = math.log(LEAST_SPREAD) - MOST_FOLD
 _SPREAD_OF_SCALED = 0.29  # of numbers that are everywhere between 0 and 1 alike
 
 
@@ -40,7 +41,6 @@ class ResidualFields:
         errors = source.climates.values[known] - guess.mean[known].astype(np.float64)
         unit = unit_of(errors, source.climates.weights, channels)
         self._unit = torch.from_numpy(unit)
-        source.believe(unit)
         self._share = torch.from_numpy(source.weights.copy())
         self._part_of = torch.zeros(channels, dtype=torch.int64)
         for i, part in enumerate(source.channels.values()):
@@ -83,11 +83,13 @@ class ResidualFields:
             unit = self._unit.to(mean.device, mean.dtype)[:, None]
             share = self._share.to(mean.device, mean.dtype)
             error = (batch["targets"] - mean) / unit
-            scores = self._score(error, spread / unit, self.settings.beta) * share
+            # What is validated is not made smaller by a weight: the same proper score for every loss.
+            score = self._score if torch.is_grad_enabled() else crps
+            scores = score(error, spread / unit, self.settings.beta) * share
         with torch.no_grad():
             squares = (error.detach() * unit).square() * share
-            parts = self._by_part(scores.detach())
-            return Loss(scores.sum(), parts, self._by_part(squares))
+            parts, by_part = self._by_part(scores.detach()), self._by_part(squares)
+        return Loss(scores.sum(), parts, by_part)
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the data have, and what the network makes of the same planets."""
@@ -102,9 +104,10 @@ class ResidualFields:
 def likelihood(error: Tensor, spread: Tensor, beta: float) -> Tensor:
     """The negative logarithm of a normal density, weighted by the variance to the power ``beta``.
 
-    Unweighted (0), what is hard to fit gets a large spread and then hardly any gradient.
+    Unweighted (0), what is hard to fit gets a large spread and then hardly any gradient. A constant,
+    which no gradient sees, keeps it above zero, so that guards can tell what is many times as much.
     """
-    score = 0.5 * (error / spread).square() + spread.log()
+    score = 0.5 * (error / spread).square() + spread.log() - LEAST_LOG_SPREAD
     return score * spread.detach().pow(2.0 * beta) if beta else score
 
 
@@ -162,9 +165,9 @@ def _is_odd(name: str) -> bool:
     return "eastward" in words or "northward" in words
 
 
-def _sizes(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[
-    NDArray[np.float64], NDArray[np.float64]
-]:
+def _sizes(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and spread of each channel over planets and cells."""
     rows = values.reshape(len(values), *weights.shape)
     share = weights / weights.sum(axis=1, keepdims=True)
