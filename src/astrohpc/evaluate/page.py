@@ -9,6 +9,7 @@ from pathlib import Path
 
 from astrohpc.climates.split import PARTS
 from astrohpc.evaluate import report
+from astrohpc.evaluate.imposed import words
 from astrohpc.evaluate.job import REPORT, SCORES
 from astrohpc.evaluate.run import Results
 from astrohpc.files import write_atomic
@@ -86,7 +87,7 @@ def _facts(results: Results) -> Iterator[str]:
                 f"{settings.trials} settings of each method, {settings.folds}-fold cross-validation over "
                 f"planets; seed {settings.seed}",
             ),
-            ("projections", text(", ".join(one.name for one in results.projections) or "none")),
+            ("projections", text(words(results.projections))),
             ("astrohpc", text(said.get("astrohpc", "unknown"))),
             ("commit", text(said.get("git_commit") or "unknown (installed, not a checkout)")),
             ("Python", text(said.get("python", "unknown"))),

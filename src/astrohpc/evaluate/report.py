@@ -164,12 +164,12 @@ def projection_table(results: Results) -> Table:
 
 def cost_table(results: Results) -> Table:
     """What each method was tuned to, and what that took."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             one.name,
             "—" if one.skill is None else number(one.skill),
             number(one.mean_skill("validation")) if _has(one, "validation") else "—",
-            f"{one.cpu_s:.1f}",
+            "—" if one.cpu_s is None else f"{one.cpu_s:.1f}",
             ", ".join(f"{key} {value}" for key, value in one.settings.items()) or "—",
         )
         for one in results.verdicts
