@@ -42,9 +42,9 @@ def imposed(train: Climates, wanted: Sequence[str]) -> tuple[tuple[Projection, .
         if share[worst] > _MOST:
             name = train.variables[worst].name
             notes.append(
-                f"{one.name} is not imposed: the climate model itself breaks it by {100 * share[worst]:.2g} % "
-                f"of the variance of {name} over planets; name it in evaluate.projections to impose it all the "
-                "same"
+                f"{one.name} is not imposed: the climate model itself breaks it by "
+                f"{100 * share[worst]:.2g} % of the variance of {name} over planets; name it in "
+                "evaluate.projections to impose it all the same"
             )
         else:
             kept.append(one)

@@ -142,7 +142,10 @@ class Bench:
         else:
             found = networks.fit_networks(run, name, *about)
         keep(self.folder, key, found)
-        return found
+        # As it was written, in single precision: a run that goes on must say the very same.
+        again = kept(self.folder, key, name)
+        assert again is not None
+        return again
 
 
 def _trainings(job: Job, climates: Climates, parts: Split) -> tuple[dict[str, Path], list[str]]:
