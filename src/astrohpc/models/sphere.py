@@ -28,12 +28,15 @@ def neighbours(x_BLHWC: Tensor) -> Tensor:
 
 def gathered(x_BLHWC: Tensor, by: tuple[int, int, int]) -> Tensor:
     """Cells side by side become one, with the channels of all."""
-    levels, rows, columns = by
-    x = x_BLHWC.unflatten(3, (-1, columns)).unflatten(2, (-1, rows)).unflatten(1, (-1, levels))
-    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4)
+    batch, *cells, channels = x_BLHWC.shape
+    (lev, row, col), (up, north, east) = by, (n // k for n, k in zip(cells, by, strict=True))
+    x = x_BLHWC.reshape(batch, up, lev, north, row, east, col, channels)
+    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(batch, up, north, east, -1)
 
 
 def spread_out(x_BLHWC: Tensor, by: tuple[int, int, int]) -> Tensor:
     """The other way: channels of one cell become cells side by side."""
-    x = x_BLHWC.unflatten(4, (*by, -1)).permute(0, 1, 4, 2, 5, 3, 6, 7)
-    return x.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    batch, up, north, east, _ = x_BLHWC.shape
+    lev, row, col = by
+    x = x_BLHWC.reshape(batch, up, north, east, lev, row, col, -1).permute(0, 1, 4, 2, 5, 3, 6, 7)
+    return x.reshape(batch, up * lev, north * row, east * col, -1)

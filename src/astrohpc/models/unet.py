@@ -91,6 +91,9 @@ class Block(nn.Module):
 class Unet(InUnits):
     """Scaled inputs and a first guess with its spread to a better mean and spread, [B, channel, cell]."""
 
+    unit: Tensor
+    places: Tensor
+
     def __init__(self, shape: UnetShape) -> None:
         channels = sum(max(1, one.levels) for one in shape.variables)
         super().__init__(shape.inputs, channels)
@@ -204,7 +207,8 @@ class Unet(InUnits):
         """Each variable as [B, L, H, W]; a map is the same on all levels."""
         levels, rows, columns = self.shape.cells
         sizes = [max(1, one.levels) for one in self.shape.variables]
-        parts = x_BCK.unflatten(2, (rows, columns)).split(sizes, dim=1)
+        x_BCHW = x_BCK.reshape(*x_BCK.shape[:2], rows, columns)
+        parts = torch.split(x_BCHW, sizes, dim=1)
         return [part.expand(-1, levels, -1, -1) for part in parts]
 
 
@@ -212,7 +216,7 @@ def _convolved(layer: nn.Module, x_BLHWC: Tensor, odd: int) -> Tensor:
     """A horizontal convolution on every level."""
     x_NHWC = continued(x_BLHWC.flatten(0, 1), odd)
     found: Tensor = layer(x_NHWC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-    return found.unflatten(0, x_BLHWC.shape[:2])
+    return found.reshape(*x_BLHWC.shape[:2], *found.shape[1:])
 
 
 def _halvings(shape: UnetShape) -> list[tuple[int, int, int]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SETTINGS, PROVENANCE, CHECKPOINTS = "train.json", "provenance.json", "checkpoints"
 NETWORK = "network.json"  # what a U-Net is made of, without its weights
+BOARD = "tensorboard"
 MEMBER = "member-"  # of an ensemble, and its number
 
 
@@ -74,6 +75,10 @@ class Run:
         write_atomic(self.folder / PROVENANCE, json.dumps(provenance, indent=1) + "\n")
         for member in self.members:
             member.write(provenance, where)
+            board = self.folder / BOARD / member.folder.name
+            board.parent.mkdir(exist_ok=True)
+            if not board.is_symlink():  # TensorBoard shows all of them together
+                board.symlink_to(Path("..") / member.folder.name / BOARD)
 
     @property
     def members(self) -> list["Run"]:

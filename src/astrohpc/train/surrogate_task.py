@@ -38,7 +38,7 @@ class ResidualFields:
         self._score = SCORES[settings.loss]
         channels = source.weights.shape[0]
         known, guess = slice(0, source.count), source.guess
-        errors = source.climates.values[known] - guess.mean[known].astype(np.float64)
+        errors = source.climates.values[known].astype(np.float64) - guess.mean[known]
         unit = unit_of(errors, source.climates.weights, channels)
         self._unit = torch.from_numpy(unit)
         self._share = torch.from_numpy(source.weights.copy())
