@@ -44,7 +44,7 @@ KNOWN = Known(
     np.array([1e5, 5e4, 3e5]),
 )
 SPREADS = Hydrostatic((8.0, 9.0, 10.0, 12.0), (900.0, 500.0, 300.0, 100.0))
-ALL = (Bounds(), DryMass(), MeridionalMassFlux(), SPREADS, ToaEnergy(-0.03))
+ALL = (Bounds(), DryMass(), MeridionalMassFlux(), SPREADS, ToaEnergy(-8.0))
 
 
 def isothermal(temperature_k: float = 250.0) -> dict[str, np.ndarray]:
@@ -126,11 +126,11 @@ def test_a_wind_that_only_turns_over_is_left_as_it_is() -> None:
 
 
 def test_light_that_comes_in_goes_out_but_for_what_the_model_loses() -> None:
-    for imbalance in (0.0, -0.03):
-        changed, fields = after((ToaEnergy(imbalance),))
+    for imbalance_wm2 in (0.0, -8.0):
+        changed, fields = after((ToaEnergy(imbalance_wm2),))
         assert set(changed) == {"rlut"}
         net = KNOWN.starlight_wm2 - mean(fields["rsut"]) - mean(fields["rlut"])
-        assert net == pytest.approx(imbalance * KNOWN.starlight_wm2, abs=1e-12)
+        assert net == pytest.approx(imbalance_wm2, abs=1e-12)
         moved = fields["rlut"] - predicted()["rlut"]
         assert np.ptp(moved, axis=(1, 2)) == pytest.approx(0.0, abs=1e-12)
 
@@ -302,17 +302,17 @@ def test_gradients_pass_a_projection_and_a_bound() -> None:
 # ----------------------------------------------------------------------------- making and keeping
 def test_data_tell_spreads_and_the_model_s_own_imbalance() -> None:
     fields = predicted()
-    leak = -0.02 * KNOWN.starlight_wm2
+    leak = np.array([-6.0, -4.0, -4.5])
     fields["rlut"] += (KNOWN.starlight_wm2 - mean(fields["rsut"] + fields["rlut"]) - leak)[
         :, None, None
     ]
     made = made_for(fields, layout_of(fields), KNOWN)
     assert [one.name for one in made] == list(ORDER)
     found = {one.name: one for one in made}
-    assert found["toa_energy"] == ToaEnergy(pytest.approx(-0.02, rel=1e-12))
+    assert found["toa_energy"] == ToaEnergy(pytest.approx(-4.5, rel=1e-12))
     away = fields["ta"] - fields["ta"].mean(0)
     assert found["hydrostatic"].ta_spread_k[2] == pytest.approx(np.sqrt((away[:, 2] ** 2).mean()))
-    physics = made_for(fields, layout_of(fields), KNOWN, ("toa_energy",), imbalance=0.0)
+    physics = made_for(fields, layout_of(fields), KNOWN, ("toa_energy",), imbalance_wm2=0.0)
     assert physics == (ToaEnergy(0.0),)
 
 
