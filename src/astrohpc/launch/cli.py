@@ -110,6 +110,12 @@ def _train(arguments: argparse.Namespace, _clock: Clock) -> int:
     return training.run(arguments)
 
 
+def _predict(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import predicting  # noqa: PLC0415
+
+    return predicting.run(arguments)
+
+
 def _curves(arguments: argparse.Namespace, _clock: Clock) -> int:
     from astrohpc.launch import curves  # noqa: PLC0415
 
@@ -175,6 +181,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "check": _check,
     "augment": _augment,
     "train": _train,
+    "predict": _predict,
     "curves": _curves,
     "status": _status,
     "watch": _watch,

@@ -68,6 +68,24 @@ Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it ca
 """
 
 
+PREDICTIONS = """\
+A planet is a YAML file of lines as people write them:
+
+  stellar_flux: 900 W/m2                what is left out is as all planets trained on had it
+  co2: 400 ppm
+
+Several are a list under 'planets:', or the lines of a CSV file with names and units in its heading, as
+'stellar_flux [W/m2]'.
+
+  predict planet.yaml                   by the newest surrogate
+  predict planets.csv runs/he2022       by the newest of a sweep, or of any folder
+  predict planet.yaml -o warm.nc
+
+Exit codes: 0 predicted, 3 predicted, and a planet is outside of what was trained on, which is flagged in
+the file, 2 it cannot be done.
+"""
+
+
 GALLERY = """\
 Overrides are hydra's: source=store.zarr, spectrum=star.csv, seed=7, spectra.resolution=[100,100].
 
@@ -245,6 +263,26 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         "[DATA] [OVERRIDE ...]",
         "a sweep's name or folder, a store, or a folder of arrays (default: the sweep made or "
         "extended last); overrides",
+    )
+
+    sub = verb(
+        "predict",
+        "Predict the climates of planets by a surrogate: a NetCDF file with means, 90 % intervals and flags.",
+        PREDICTIONS,
+    )
+    sub.add_argument(
+        "words",
+        nargs="*",
+        metavar="FILE [SURROGATE]",
+        help="a YAML file of planets or a table of them; a surrogate's folder, or one that has it "
+        "(default: the newest under --runs)",
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="NETCDF",
+        help="the answer (default: FILE's name with .predicted.nc, beside it)",
     )
 
     sub = verb(
