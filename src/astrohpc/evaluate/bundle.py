@@ -83,9 +83,7 @@ def read(folder: Path) -> Surrogate:
     words = words_of(folder)
     try:
         arrays = _arrays(folder, words["arrays"])
-        common, domain, calibration = (
-            words[name] for name in ("planets", "domain", "calibration")
-        )
+        common, domain, calibration = (words[name] for name in ("planets", "domain", "calibration"))
         return Surrogate(
             name=words["name"],
             inputs=tuple(Input(**one) for one in words["inputs"]),

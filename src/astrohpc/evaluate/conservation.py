@@ -28,7 +28,15 @@ Array = NDArray[np.float64]
 Fields = dict[str, Array]
 
 # Laws of a state; those of storage and growth say nothing of a mean climate.
-_BY_SUMS = ("toa_energy", "dry_mass", "meridional_mass_flux", "temperature", "humidity", "cloud", "pressure")
+_BY_SUMS = (
+    "toa_energy",
+    "dry_mass",
+    "meridional_mass_flux",
+    "temperature",
+    "humidity",
+    "cloud",
+    "pressure",
+)
 _BY_COLUMNS = ("hydrostatic", "saturation")
 _WHOLE_SPHERE_DEG = np.array([[0.0, 360.0]])
 _BLOCK_BYTES = 2**27
@@ -53,7 +61,10 @@ class Kept:
             "unit": self.law.unit,
         }
         for whose in ("prediction", "truth"):
-            size, relative = np.abs(getattr(self, whose)), np.abs(getattr(self, f"{whose}_relative"))
+            size, relative = (
+                np.abs(getattr(self, whose)),
+                np.abs(getattr(self, f"{whose}_relative")),
+            )
             found |= {
                 f"{whose}_median": float(np.median(size)),
                 f"{whose}_largest": float(size.max()),
@@ -93,9 +104,7 @@ def conservation(climates: Climates, mean: Array) -> tuple[Kept, ...]:
     )
 
 
-def residuals(
-    climates: Climates, values: NDArray[np.floating]
-) -> dict[str, tuple[Array, Array]]:
+def residuals(climates: Climates, values: NDArray[np.floating]) -> dict[str, tuple[Array, Array]]:
     """By law the residual of each row and the same relative to the law's scale, [planet] each."""
     grid, layers = _grid(climates), _layers(climates)
     worlds = Worlds.of_planets(climates.planets)
