@@ -68,6 +68,20 @@ Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it ca
 """
 
 
+EVALUATIONS = """\
+Overrides are hydra's: evaluate.trials=16, evaluate.methods=[mean,pca_gp], site=..., allocation.memory='8 GiB'.
+
+  evaluate                              the store of the latest sweep, with all of its trained networks
+  evaluate he2022 wide                  a sweep by its name, and of its trainings this one
+  evaluate archive.zarr evaluate.name=narrow evaluate.variables=[ta,ts]
+
+It leaves a folder in the sweep's evaluations: report.html, scores.csv, planets.csv, TensorBoard's pictures,
+and the surrogate that 'predict' loads.
+
+Exit codes: 0 done, 75 stopped and goes on when run again, 2 it cannot be done.
+"""
+
+
 PREDICTIONS = """\
 A planet is a YAML file of lines as people write them:
 
@@ -263,6 +277,21 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         "[DATA] [OVERRIDE ...]",
         "a sweep's name or folder, a store, or a folder of arrays (default: the sweep made or "
         "extended last); overrides",
+    )
+
+    sub = verb(
+        "evaluate",
+        "Fit every baseline on a store with the same budget, and judge them and trained networks by planets "
+        "that none has seen.\n\n"
+        "Run it as often as you like: methods that are fitted are left alone. On site=local it runs here; on "
+        "a cluster it submits one job.",
+        EVALUATIONS,
+    )
+    over_files(
+        sub,
+        "[DATA] [TRAINING ...] [OVERRIDE ...]",
+        "a sweep's name or folder, or a store (default: the sweep made or extended last); names or "
+        "folders of trainings (default: all that lie there); overrides",
     )
 
     sub = verb(
