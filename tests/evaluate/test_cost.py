@@ -33,6 +33,13 @@ def test_a_solver_that_is_no_dearer_is_never_caught_up_with() -> None:
     assert break_even(BILL, 0.5, 0.1) == math.inf
 
 
+def test_a_solver_with_the_same_climates_has_paid_for_them_too() -> None:
+    assert break_even(BILL, 0.5, 10.5, other_bill_core_s=1000.0) == pytest.approx(20.0)
+    assert break_even(BILL, 0.5, 0.1, other_bill_core_s=1000.0) == math.inf
+    assert break_even(BILL, 0.5, 10.5, other_bill_core_s=2000.0) == 0.0
+    assert break_even(BILL, 0.5, 0.1, other_bill_core_s=2000.0) == 0.0
+
+
 def test_with_n_climates_of_the_solver_s_own_price_the_break_even_is_more_than_n() -> None:
     bill = Bill(data_core_s=128 * 300.0, search_core_s=20.0, train_core_s=2.0)
     assert break_even(bill, 0.01, 300.0) > 128

@@ -27,14 +27,19 @@ class Bill:
         return self.data_core_s + self.search_core_s + self.train_core_s
 
 
-def break_even(bill: Bill, query_core_s: float, other_core_s: float) -> float:
+def break_even(
+    bill: Bill, query_core_s: float, other_core_s: float, other_bill_core_s: float = 0.0
+) -> float:
     """Questions after which the surrogate, its bill included, has cost less than the other solver.
 
-    The other solver is one of equal error. Infinite where it costs no more than a question does.
+    The other solver is one of equal error; its own bill is what it must have before its first answer, as a
+    look-up must have the same climates. Infinite where the surrogate never catches up, 0 where it is
+    cheaper from the first.
     """
+    ahead_core_s = bill.core_s - other_bill_core_s
     if other_core_s <= query_core_s:
-        return math.inf
-    return bill.core_s / (other_core_s - query_core_s)
+        return math.inf if ahead_core_s >= 0 else 0.0
+    return max(0.0, ahead_core_s / (other_core_s - query_core_s))
 
 
 def total_speed_up(questions: float, bill: Bill, query_core_s: float, other_core_s: float) -> float:
@@ -50,6 +55,7 @@ class Solver:
     name: str
     error: float
     core_s: float  # of one answer
+    bill_core_s: float = 0.0  # before its first one
 
 
 def cheapest_of_equal_error(solvers: Sequence[Solver], error: float) -> Solver | None:
