@@ -101,9 +101,13 @@ def _answers(result: dict[str, Any]) -> str:
                 if energy["joules_a_planet"] is None
                 else number(energy["joules_a_planet"]),
                 number(one["ts_rms_k"]),
-                "–" if one["skill"] is None else f"{one['skill']:.3f}",
+                f"{one['skill']:.3f}",
             )
         )
+        filed = one.get("with_file")
+        if filed is not None:
+            times = (number(filed[key]) for key in ("median_s", "p95_s", "core_s"))
+            rows.append((f"{name}, with its file", "–", *times, "–", "–", "", ""))
     head = (
         "",
         "cold: s (core-s)",
@@ -118,8 +122,8 @@ def _answers(result: dict[str, Any]) -> str:
     return (
         table(head, rows)
         + "\n\nCold is a new process from its start to the answer on disk. The surrogate's warm answer has intervals, "
-        "the guard of its domain and projections; with its NetCDF file it is the line below. The other methods' "
-        "are their bare predictions. The error is that of the sphere's mean surface temperature, rms over test "
+        "the guard of its domain and projections; the other methods' are their bare predictions, and the cold one of "
+        "neighbours is a table in numpy. The error is that of the sphere's mean surface temperature, rms over test "
         "planets; the skill is the mean over variables, against the mean of the planets trained on."
     )
 
@@ -176,6 +180,7 @@ def _fair(best: Solver, own: dict[str, Any]) -> str:
 
 def _whole(result: dict[str, Any]) -> str:
     gcm = result["solvers"][0]
+    gcm_clock = result["gcm"]["core_s_a_climate"]
     query = result["answers"][result["surrogate"]]["warm"]["one"]["core_s"]
     bill = Bill(**result["bill"])
     rows = [
@@ -187,11 +192,12 @@ def _whole(result: dict[str, Any]) -> str:
     needed = break_even_at(bill, query, gcm["core_s"], 10_000.0)
     return (
         f"Is a warm answer 10,000 times cheaper than a climate of the GCM, in core-seconds? **{verdict}: "
-        f"{number(ratio)} times**, with its break-even at **{number(break_even(bill, query, gcm['core_s']))} "
+        f"{number(ratio)} times** by processor time, and {number(gcm_clock / query)} by what a cluster charges; with its break-even at **{number(break_even(bill, query, gcm['core_s']))} "
         "answers**. Both hand over a time-mean climatology of one planet: the GCM steps through its trajectory to "
         "get there, and the surrogate does not, which is the whole of the factor. With the bill included:\n\n"
         + table(("answers", "speed-up in all"), rows)
-        + f"\n\nTen thousand times in all would take {number(needed)} answers."
+        + "\n\nTen thousand times in all "
+        + ("is never reached." if math.isinf(needed) else f"would take {number(needed)} answers.")
     )
 
 
