@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from astrohpc.errors import ConfigError
 from astrohpc.files import readable_failures, write_atomic
-from astrohpc.launch.jobs import split_words
+from astrohpc.launch.jobs import data_of, split_words
 from astrohpc.launch.output import count, note, say, table
-from astrohpc.launch.training import SCALAR, check_name, data_of
+from astrohpc.launch.training import SCALAR, TRAININGS, check_name
 from astrohpc.settings import suggest
 from astrohpc.sweep.provenance import environment
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says."""
     words = words_of(arguments.words)
     check_name(words.name)
-    data, home = data_of(words.data, arguments.runs)
+    data, home = data_of(words.data, arguments.runs, TRAININGS)
     folder = home / words.name
     if arguments.dry_run:
         say(f"would learn from {data} here, and write {folder / SURROGATE}")
