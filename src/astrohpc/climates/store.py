@@ -291,7 +291,9 @@ def _without_constants(climates: Climates) -> Climates:
     for one in climates.variables:
         values = climates.of(one.name)
         size = float(np.abs(values).max())
-        if float(np.ptp(values, axis=0).max()) <= _SAME * max(size, float(np.finfo(np.float32).tiny)):
+        if float(np.ptp(values, axis=0).max()) <= _SAME * max(
+            size, float(np.finfo(np.float32).tiny)
+        ):
             same.append((one.name, "it is the same on every planet"))
     if not same:
         return climates
