@@ -80,19 +80,19 @@ def projected(
 
 
 def projections_for(
-    climates: Climates, names: Sequence[str] = ORDER, *, imbalance: float | None = None
+    climates: Climates, names: Sequence[str] = ORDER, *, imbalance_wm2: float | None = None
 ) -> tuple[Projection, ...]:
     """Those of these names that climates like the given ones, to be trained on, have the variables for.
 
-    The imbalance of starlight and infrared light is by default the model's own, as a share of starlight.
-    None at all for data without planets or places.
+    Where light absorbed and infrared sent out differ in these climates, so they do, by the median, in what
+    is predicted; ``imbalance_wm2`` says otherwise. None at all for data without planets or places.
     """
     if not climates.planets or "lat" not in climates.axes:
         return ()
     layout = layout_of(climates.variables, climates.axes)
     fields = _on(layout, fields_of(climates.variables, climates.values.astype(np.float64)))
     known = Known.of_planets(climates.planets)
-    return made_for(fields, layout, known, names, imbalance=imbalance)
+    return made_for(fields, layout, known, names, imbalance_wm2=imbalance_wm2)
 
 
 def _on(layout: Layout, fields: Mapping[str, Any]) -> dict[str, Any]:

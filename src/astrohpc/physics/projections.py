@@ -141,27 +141,27 @@ class MeridionalMassFlux:
 
 @dataclass(frozen=True)
 class ToaEnergy:
-    """Light absorbed is infrared sent out, but for ``imbalance``: one offset of ``rlut`` a planet.
+    """Light absorbed is infrared sent out, but for an imbalance: one offset of ``rlut`` a planet.
 
-    ``imbalance`` is a share of the starlight. Nought is physics; a model that loses energy on its way,
-    as many do, has its own, and a prediction of that model's climate is brought to it.
+    Nought is physics. Climates that are not quite settled, or whose model loses energy on its way, have
+    an imbalance of their own, and a prediction of them is brought to it.
     """
 
     name: ClassVar[str] = "toa_energy"
     needs: ClassVar[tuple[str, ...]] = ("rsut", "rlut")
     changes: ClassVar[tuple[str, ...]] = ("rlut",)
 
-    imbalance: float = 0.0
+    imbalance_wm2: float = 0.0
 
     def __call__(self, fields: Fields, layout: Layout, known: Known) -> dict[str, Any]:
         """``rlut``."""
-        net, light = self.measured(fields, layout, known)
-        return {"rlut": fields["rlut"] + (net - self.imbalance * light)[:, None, None]}
+        net, _ = self.measured(fields, layout, known)
+        return {"rlut": fields["rlut"] + (net - self.imbalance_wm2)[:, None, None]}
 
     def loss(self, fields: Fields, layout: Layout, known: Known) -> Any:
         """Of the starlight."""
         net, light = self.measured(fields, layout, known)
-        return (net / light - self.imbalance) ** 2
+        return ((net - self.imbalance_wm2) / light) ** 2
 
     @classmethod
     def measured(cls, fields: Fields, layout: Layout, known: Known) -> tuple[Any, Any]:
@@ -208,7 +208,7 @@ def made_for(
     known: Known,
     names: Sequence[str] = ORDER,
     *,
-    imbalance: float | None = None,
+    imbalance_wm2: float | None = None,
 ) -> tuple[Projection, ...]:
     """Those of these names that the fields have the variables for, in order, as such data need them.
 
@@ -227,10 +227,9 @@ def made_for(
         if kind is Hydrostatic:
             found.append(Hydrostatic(_spread(whole["ta"]), _spread(whole["zg"])))
         elif kind is ToaEnergy:
-            if imbalance is None:
-                net, light = ToaEnergy.measured(whole, layout, known)
-                imbalance = float(np.median(net / light))
-            found.append(ToaEnergy(imbalance))
+            if imbalance_wm2 is None:
+                imbalance_wm2 = float(np.median(ToaEnergy.measured(whole, layout, known)[0]))
+            found.append(ToaEnergy(imbalance_wm2))
         else:
             found.append(kind())
     return tuple(found)

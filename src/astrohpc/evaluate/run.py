@@ -1,0 +1,192 @@
+"""One evaluation from data to report: fit, judge, choose, hand over.
+
+What is done is kept, so the same command goes on where it was stopped.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from astrohpc.climates.climates import Climates
+from astrohpc.climates.physical import projections_for
+from astrohpc.climates.split import PARTS, Split, split
+from astrohpc.climates.store import from_store
+from astrohpc.clock import Clock
+from astrohpc.errors import ConfigError
+from astrohpc.evaluate import kinds
+from astrohpc.evaluate.domain import Domain, Judgement, auroc
+from astrohpc.evaluate.fit import fit_baseline
+from astrohpc.evaluate.fitted import Fitted, keep, kept
+from astrohpc.evaluate.job import METHODS, Job
+from astrohpc.evaluate.settings import AUTO, EvaluateSettings
+from astrohpc.evaluate.surrogate import Common, Surrogate
+from astrohpc.evaluate.verdict import Verdict, judge
+from astrohpc.files import digest
+from astrohpc.physics.projections import ORDER, Projection
+from astrohpc.store.progress import Progress
+from astrohpc.version import VERSION
+
+# What methods take, in units of the least; only the time that is left is told from it.
+_COSTS = {"pca_gp": 12, "pca_trees": 30, "pca_mlp": 15, "pca_ridge": 4}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All that the report tells."""
+
+    climates: Climates
+    parts: Split
+    projections: tuple[Projection, ...]
+    verdicts: tuple[Verdict, ...]  # in the order of the table
+    chosen: Fitted
+    domain: Domain
+    judged: dict[str, list[Judgement]]  # by part, what the guard says of its planets
+    settings: EvaluateSettings
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the chosen method."""
+        return next(one for one in self.verdicts if one.name == self.chosen.name)
+
+    @property
+    def told(self) -> float:
+        """How well the guard tells the corner's planets from the test's: 1 always, 0.5 not at all."""
+        inside, outside = (
+            [one.novelty for one in self.judged[part]] for part in ("test", "corner")
+        )
+        return auroc(inside, outside)
+
+
+def evaluate(
+    job: Job, clock: Clock, stop: Callable[[], bool], say: Callable[[str], None]
+) -> Results | None:
+    """Do it; None where it was stopped before its end."""
+    settings = job.settings
+    climates = from_store(job.data, settings.variables, unconverged=settings.unconverged)
+    parts = split(climates, settings.split)
+    _tell_data(climates, parts, say)
+    if not len(parts.test):
+        raise ConfigError(
+            f"split.test: none of {len(climates)} planets is left to judge by; run more members, or write "
+            "a larger share."
+        )
+    projections = projections_for(climates.take(parts.train), settings.projections or ORDER)
+    key = digest(
+        [VERSION, climates.digest, [list(climates.names)], asdict(settings.split), settings.seed,
+         settings.trials, settings.folds, [repr(one) for one in projections]]
+    )  # fmt: skip
+    todo = list(settings.chosen)
+    costs = [_COSTS.get(name, 1) for name in todo]
+    progress = Progress(sum(costs), clock, say)
+    verdicts: list[Verdict] = []
+    methods = job.folder / METHODS
+    for i, name in enumerate(todo):
+        if stop():
+            return None
+        found = kept(methods, key, name)
+        if found is None:
+            found = fit_baseline(name, climates, parts, projections, settings)
+            keep(methods, key, found)
+        verdicts.append(judge(found, climates, parts, projections))
+        _tell_method(verdicts[-1], say)
+        progress.share(sum(costs[: i + 1]))
+    name = _choice(verdicts, methods, key, settings)
+    chosen = kept(methods, key, name)
+    assert chosen is not None
+    domain = Domain(climates.inputs, climates.scaled[parts.train])
+    return Results(
+        climates=climates,
+        parts=parts,
+        projections=projections,
+        verdicts=tuple(verdicts),
+        chosen=chosen,
+        domain=domain,
+        judged={
+            part: domain.judge(climates.scaled[getattr(parts, part)]) for part in ("test", "corner")
+        },
+        settings=settings,
+        provenance=job.provenance(),
+    )
+
+
+def surrogate_of(results: Results) -> Surrogate:
+    """What is handed over of the chosen method."""
+    climates, chosen = results.climates, results.chosen
+    exact = chosen.exact is not None
+    skills = {
+        one.name: results.verdict.scores["test", results.verdict.best].value(one.name, "skill")
+        for one in climates.variables
+    }
+    return Surrogate(
+        name=chosen.name,
+        emulator=chosen.emulator,
+        inputs=climates.inputs,
+        variables=climates.variables,
+        weights=climates.weights,
+        axes=climates.axes,
+        common=Common.of(climates.planets, climates.inputs) if climates.planets else None,
+        about={
+            "source": climates.source,
+            "digest": climates.digest,
+            "mark": climates.mark,
+            "members": len(results.parts.train),
+            "excluded": [list(one) for one in climates.excluded],
+            "skill_of_test": {k: v for k, v in skills.items() if v == v},  # noqa: PLR0124 - a number
+            "settings": json.loads(json.dumps(dict(chosen.settings))),
+            "intervals": chosen.plain.note,
+        },
+        domain=results.domain,
+        calibration=chosen.exact if exact else chosen.plain,
+        projections=results.projections if exact else (),
+    )
+
+
+def _choice(
+    verdicts: Sequence[Verdict], methods: Path, key: str, settings: EvaluateSettings
+) -> str:
+    """The method to hand over: as asked, or the best on validation planets; the test's have no say."""
+    able = []
+    for one in verdicts:
+        found = kept(methods, key, one.name)
+        if found is not None and found.emulator is not None:
+            able.append(one)
+    names = [one.name for one in able]
+    if settings.surrogate != AUTO:
+        if settings.surrogate not in names:
+            raise ConfigError(
+                f"surrogate: {settings.surrogate!r} is none of what can be handed over here "
+                f"({', '.join(names) or 'nothing'}); choose one, or auto."
+            )
+        return settings.surrogate
+    if not able:
+        raise ConfigError(
+            f"methods: none of {', '.join(settings.chosen)} can be handed over; add one of "
+            f"{', '.join(kinds.KINDS)}."
+        )
+    part = "validation" if any(part == "validation" for part, _ in able[0].scores) else "test"
+    return max(able, key=lambda one: one.mean_skill(part)).name
+
+
+# ----------------------------------------------------------------------------- what is said
+def _tell_data(climates: Climates, parts: Split, say: Callable[[str], None]) -> None:
+    mark = f" ({climates.mark} data)" if climates.mark else ""
+    counts = ", ".join(f"{len(parts.parts[part])} {part}" for part in PARTS)
+    names = ", ".join(one.name for one in climates.variables)
+    say(f"{climates.source}{mark}: {len(climates)} planets ({counts}); {names}")
+    for name, why in climates.excluded[:5]:
+        say(f"left out: {name}: {why}")
+    if len(climates.excluded) > 5:
+        say(f"… and {len(climates.excluded) - 5} more members, in the report")
+    for name, why in climates.constant:
+        say(f"left out: {name}: {why}")
+
+
+def _tell_method(verdict: Verdict, say: Callable[[str], None]) -> None:
+    found = verdict.scores["test", verdict.ways[0]]
+    skills = ", ".join(
+        f"{one.name} {found.value(one.name, 'skill'):.3f}" for one in found.variables[:6]
+    )
+    say(f"{verdict.name}: skill on test planets {skills}")
