@@ -19,7 +19,7 @@ from astrohpc.launch.output import say
 from astrohpc.launch.tensorboard import Shown
 from astrohpc.settings import build
 from astrohpc.slurm.render import render
-from astrohpc.slurm.request import Allocation, JobRequest, Site
+from astrohpc.slurm.request import Allocation, Array, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.provenance import environment
 from astrohpc.train.run import CHECKPOINTS, SETTINGS, Run
@@ -45,9 +45,15 @@ class Order:
         """Of the job; no two runs of one ``runs`` have the same."""
         return f"train.{self.run.folder.parent.parent.name}.{self.run.train.name}"
 
+    @property
+    def members(self) -> int:
+        """Trainings of an ensemble; 0 where there is only one."""
+        return len(self.run.members)
+
     def command(self, python: str) -> tuple[str, ...]:
-        """What each rank runs."""
-        return (python, "-m", "astrohpc.jobs.train", str(self.run.folder))
+        """What each rank runs, or each task of an ensemble's array."""
+        job = "ensemble" if self.members else "train"
+        return (python, "-m", f"astrohpc.jobs.{job}", str(self.run.folder))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -74,6 +80,11 @@ def _order(arguments: argparse.Namespace) -> Order:
     made = Run.parse(home, written)
     _check_name(made.train.name)
     order = Order(replace(made, folder=home / made.train.name), site, allocation)
+    if order.ranks > 1 and order.members:
+        raise ConfigError(
+            f"train.ensemble: its members are one process each, and {order.ranks} were asked for; write "
+            "allocation.nodes=1 allocation.tasks_per_node=1."
+        )
     if order.ranks > 1 and not made.train.data.tokens and made.train.batch % order.ranks:
         from astrohpc.train.plan import shareable  # noqa: PLC0415
 
@@ -125,11 +136,17 @@ def shown(named: str | None, runs: Path, clock: Clock) -> Shown | None:
 def _here(order: Order, *, dry_run: bool) -> int:
     command = order.command(sys.executable)
     if dry_run:
+        if order.members:
+            command = (*command, "--first", "0", "--count", str(order.members))
         many = (sys.executable, "-m", "astrohpc.train.spawn", "-n", str(order.ranks), "--")
         say(" ".join((*many, *command) if order.ranks > 1 else command))
         return 0
     _write(order)
-    if order.ranks > 1:
+    if order.members:
+        from astrohpc.jobs import ensemble  # noqa: PLC0415 - sets signal handlers
+
+        code = ensemble.run(order.run.folder, tell=tell)
+    elif order.ranks > 1:
         from astrohpc.train.spawn import spawn  # noqa: PLC0415
 
         code = spawn(order.ranks, command)
@@ -151,19 +168,23 @@ def _write(order: Order) -> None:
 
 # ----------------------------------------------------------------------------- on a cluster
 def request(order: Order) -> JobRequest:
-    """The job: one task a GPU, or a few on processors."""
+    """The job: one task a GPU, or a few on processors; of an ensemble, an array of its members."""
+    array = None
+    if order.members:
+        array = Array(tasks=tuple(range(order.members)), throttle=order.allocation.throttle)
     return JobRequest(
-        kind="gpu",
+        kind="gpu" if array is None else "array",
         name=order.name,
         comment=f"astrohpc train {order.run.train.name}",
         title=f"train {order.run.train.name} on {Path(order.run.train.data.source).name}",
         folder=str(order.run.folder),
-        log="logs/train_%j.out",
+        log="logs/train_%j.out" if array is None else "logs/train_%A_%a.out",
         command=order.command(python_of(order.site)),
         site=order.site,
         allocation=order.allocation,
         resources=order.allocation.resources(),
-        progress=CHECKPOINTS,
+        array=array,
+        progress=CHECKPOINTS if array is None else "",
     )
 
 
@@ -172,5 +193,6 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(asked))
         return 0
-    submit(asked, before=lambda: _write(order))
+    each = f" for each of {order.members} members" if order.members else ""
+    submit(asked, each=each, before=lambda: _write(order))
     return 0
