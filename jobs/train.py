@@ -15,8 +15,8 @@ from typing import Any
 
 # Before the slow imports: a signal that comes during them must not kill us.
 _stopping: list[int] = []
-_SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
-for _name in _SIGNALS:
+SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+for _name in SIGNALS:
     signal.signal(_name, lambda number, _frame: _stopping.append(number))
 
 
@@ -29,7 +29,7 @@ def main() -> int:
     code = run(parser.parse_args().folder)
     # Python gives its handlers up before it ends: a time limit in that second made a finished training
     # unfinished. And it takes that second, on a busy node ten, to take torch apart.
-    for name in _SIGNALS:
+    for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
     if code == 0:  # all is on the disk, and ranks have parted
         sys.stdout.flush()

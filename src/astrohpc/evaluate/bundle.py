@@ -53,6 +53,7 @@ def write(folder: Path, surrogate: Surrogate, provenance: Mapping[str, Any]) -> 
     common = surrogate.common
     data = packed(arrays)
     seen = sha256(data)
+    file = f"{_PREFIX}{seen[:10]}{_SUFFIX}"
     words = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -66,15 +67,15 @@ def write(folder: Path, surrogate: Surrogate, provenance: Mapping[str, Any]) -> 
         "domain": None if surrogate.domain is None else surrogate.domain.state(),
         "projections": described(surrogate.projections),
         "about": dict(surrogate.about),
-        "arrays": {"file": f"{_PREFIX}{seen[:10]}{_SUFFIX}", "sha256": seen},
+        "arrays": {"file": file, "sha256": seen},
         "provenance": dict(provenance),
     }
     text = json.dumps(words, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / words["arrays"]["file"], data, durable=True)
+    write_atomic(folder / file, data, durable=True)
     write_atomic(folder / FILE, text, durable=True)
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        if path.name != words["arrays"]["file"]:
+        if path.name != file:
             path.unlink()
 
 

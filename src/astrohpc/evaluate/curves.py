@@ -73,8 +73,11 @@ def draw_laws(results: Results) -> bytes:
         for way, laws in verdict.laws.items()
     }
     own = {one.law.name: np.abs(one.truth.relative) for one in verdict.laws[verdict.best]}
-    names = list(own)
-    figure, (axis,) = _panels(1, wide=2.0)
+    # A law that nothing breaks, as values within their bounds, says nothing in a picture.
+    names = [
+        name for name in own if max(float(of[name].max()) for of in (own, *shown.values())) > _FLOOR
+    ]
+    figure, (axis,) = _panels(1, wide=1.6)
     kinds = [("the model's own", own, _TRUTH), *(
         (way, laws, f"C{k}") for k, (way, laws) in enumerate(shown.items())
     )]  # fmt: skip
@@ -90,7 +93,8 @@ def draw_laws(results: Results) -> bytes:
     axis.set_ylabel("|residual| / scale")
     axis.legend(fontsize=6, frameon=False)
     axis.grid(alpha=0.25, axis="y")
-    return _finished(figure, "Conservation on the test planets; dashes: medians", results)
+    words = "Conservation on the test planets, a point each; dashes: medians"
+    return _finished(figure, words, results)
 
 
 def draw_domain(results: Results) -> bytes:
@@ -122,12 +126,7 @@ def _panels(count: int, wide: float = 1.0) -> tuple[Any, list[Any]]:
 
     figure: Any = Figure(figsize=(_WIDE_IN * count * wide, _HIGH_IN), dpi=_DPI)
     box = 1.0 / count
-    axes = [
-        figure.add_axes(
-            (k * box + 0.15 * box / wide, 0.19, 0.8 * box * (0.9 if wide > 1 else 1), 0.62)
-        )
-        for k in range(count)
-    ]
+    axes = [figure.add_axes((k * box + 0.16 * box, 0.2, 0.8 * box, 0.6)) for k in range(count)]
     return figure, axes
 
 

@@ -33,7 +33,7 @@ class Fitted:
     trained: bool  # a network of ``launch train``, and no baseline
     settings: Mapping[str, Any]
     skill: float | None  # by cross-validation over the planets trained on
-    cpu_s: float  # for tuning and fit
+    cpu_s: float | None  # for tuning and fit; of networks their own logs know it
     said: Mapping[str, Prediction]  # by part of the split, as the method says it
     plain: Calibration
     exact: Calibration | None  # none where nothing is projected

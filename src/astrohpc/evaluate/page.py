@@ -9,6 +9,7 @@ from pathlib import Path
 
 from astrohpc.climates.split import PARTS
 from astrohpc.evaluate import report
+from astrohpc.evaluate.imposed import words
 from astrohpc.evaluate.job import REPORT, SCORES
 from astrohpc.evaluate.run import Results
 from astrohpc.files import write_atomic
@@ -53,9 +54,9 @@ def _headline(results: Results) -> str:
         for one in results.climates.variables
     )
     return (
-        f"<p>Handed over: <b>{text(results.chosen.name)}</b>, learned from {len(results.parts.train)} planets. "
-        f"Skill on {len(results.parts.test)} planets that it never saw, against the mean of the planets "
-        f"trained on at each place (1 is perfect, 0 that mean): {text(said)}.</p>"
+        f"<p>Handed over: <b>{text(results.chosen.name)}</b>, learned from {len(results.parts.train)} "
+        f"planets. Skill on {len(results.parts.test)} planets that it never saw, against the mean of the "
+        f"planets trained on at each place (1 is perfect, 0 that mean): {text(said)}.</p>"
     )
 
 
@@ -86,7 +87,7 @@ def _facts(results: Results) -> Iterator[str]:
                 f"{settings.trials} settings of each method, {settings.folds}-fold cross-validation over "
                 f"planets; seed {settings.seed}",
             ),
-            ("projections", text(", ".join(one.name for one in results.projections) or "none")),
+            ("projections", text(words(results.projections))),
             ("astrohpc", text(said.get("astrohpc", "unknown"))),
             ("commit", text(said.get("git_commit") or "unknown (installed, not a checkout)")),
             ("Python", text(said.get("python", "unknown"))),
@@ -123,8 +124,8 @@ def _scores(results: Results) -> Iterator[str]:
     columns, rows = report.duel_table(results)
     if rows:
         yield (
-            f"<h2>Against {report.REFERENCE}</h2><p>By how much the root mean square error is smaller, with the "
-            "interval of paired draws of planets; better or worse only where the whole interval says "
+            f"<h2>Against {report.REFERENCE}</h2><p>By how much the root mean square error is smaller, with "
+            "the interval of paired draws of planets; better or worse only where the whole interval says "
             "so.</p>"
         )
         yield _table(results, (columns, rows))
@@ -170,8 +171,8 @@ def _domain(results: Results) -> Iterator[str]:
     ]
     told = report.number(results.told)
     yield (
-        f"<p>{'; '.join(said)}. It tells the corner's planets from the test's with an area under the curve of "
-        f"{told} (1 always, 0.5 not at all).</p>"
+        f"<p>{'; '.join(said)}. It tells the corner's planets from the test's with an area under the curve "
+        f"of {told} (1 always, 0.5 not at all).</p>"
     )
     names = results.climates.names
     lines = [

@@ -69,8 +69,9 @@ def _of_variable(
     chosen: list[tuple[int, str]],
 ) -> Iterator[tuple[str, bytes]]:
     """Maps and sections where there are such, curves along latitude, or points with bars."""
-    theirs, ours = truth.of(one.name).astype(np.float64), truth.of(one.name, said.mean)
-    low, high = (truth.of(one.name, bound) for bound in bounds)
+    theirs, ours, low, high = (
+        truth.of(one.name, rows).astype(np.float64) for rows in (truth.values, said.mean, *bounds)
+    )
     words = f"{one.long_name}, planets held out"
     if not one.shape:
         yield f"compared/{one.name}", _points(truth, one, words, (theirs, ours, low, high))

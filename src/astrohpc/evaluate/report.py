@@ -6,7 +6,7 @@ A score stands with the interval of 90 % that drawing planets anew gives it.
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from astrohpc.evaluate.bootstrap import Interval, interval, paired
@@ -53,11 +53,16 @@ def number(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else "—"
 
 
-def shown(found: Interval) -> str:
+def shown(found: Interval, say: Callable[[float], str] = number) -> str:
     """A value with its interval."""
     if not math.isfinite(found.low):
-        return number(found.value)
-    return f"{number(found.value)} ({number(found.low)} … {number(found.high)})"
+        return say(found.value)
+    return f"{say(found.value)} ({say(found.low)} … {say(found.high)})"
+
+
+def _share(value: float) -> str:
+    """Three places: of a skill of nought nobody wants to see the rounding."""
+    return f"{value + 0.0:.3f}".replace("-0.000", "0.000") if math.isfinite(value) else "—"
 
 
 # ----------------------------------------------------------------------------- tables
@@ -67,7 +72,7 @@ def skill_table(results: Results, part: str) -> Table:
     rows = []
     for verdict, way in _lines(results, part):
         scores = verdict.scores[part, way]
-        cells = [shown(interval(scores, one.name, "skill")) for one in variables]
+        cells = [shown(interval(scores, one.name, "skill"), _share) for one in variables]
         rows.append((_title(results, verdict, way), *cells))
     return ("method", *(one.name for one in variables)), rows
 
@@ -164,12 +169,12 @@ def projection_table(results: Results) -> Table:
 
 def cost_table(results: Results) -> Table:
     """What each method was tuned to, and what that took."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             one.name,
             "—" if one.skill is None else number(one.skill),
             number(one.mean_skill("validation")) if _has(one, "validation") else "—",
-            f"{one.cpu_s:.1f}",
+            "—" if one.cpu_s is None else f"{one.cpu_s:.1f}",
             ", ".join(f"{key} {value}" for key, value in one.settings.items()) or "—",
         )
         for one in results.verdicts

@@ -4,26 +4,28 @@ What is done is kept, so the same command goes on where it was stopped.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from astrohpc.climates.climates import Climates
-from astrohpc.climates.physical import projections_for
 from astrohpc.climates.split import PARTS, Split, split
 from astrohpc.climates.store import from_store
 from astrohpc.clock import Clock
+from astrohpc.emulate.methods import METHODS as BASELINES
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate import kinds
 from astrohpc.evaluate.domain import Domain, Judgement, auroc
 from astrohpc.evaluate.fit import fit_baseline
 from astrohpc.evaluate.fitted import Fitted, keep, kept
+from astrohpc.evaluate.imposed import imposed
 from astrohpc.evaluate.job import METHODS, Job
 from astrohpc.evaluate.settings import AUTO, EvaluateSettings
 from astrohpc.evaluate.surrogate import Common, Surrogate
 from astrohpc.evaluate.verdict import Verdict, judge
 from astrohpc.files import digest
-from astrohpc.physics.projections import ORDER, Projection
+from astrohpc.physics.projections import Projection
 from astrohpc.store.progress import Progress
 from astrohpc.version import VERSION
 
@@ -73,43 +75,99 @@ def evaluate(
             f"split.test: none of {len(climates)} planets is left to judge by; run more members, or write "
             "a larger share."
         )
-    projections = projections_for(climates.take(parts.train), settings.projections or ORDER)
-    key = digest(
-        [VERSION, climates.digest, [list(climates.names)], asdict(settings.split), settings.seed,
-         settings.trials, settings.folds, [repr(one) for one in projections]]
-    )  # fmt: skip
-    todo = list(settings.chosen)
-    costs = [_COSTS.get(name, 1) for name in todo]
+    projections, notes = imposed(climates.take(parts.train), settings.projections)
+    trained, more = _trainings(job, climates, parts)
+    notes += more
+    for note in notes:
+        say(note)
+    bench = Bench(job.folder / METHODS, climates, parts, projections, settings)
+    todo = [*settings.chosen, *trained]
+    costs = [_COSTS.get(name, 4 if name in trained else 1) for name in todo]
     progress = Progress(sum(costs), clock, say)
     verdicts: list[Verdict] = []
-    methods = job.folder / METHODS
     for i, name in enumerate(todo):
         if stop():
             return None
-        found = kept(methods, key, name)
-        if found is None:
-            found = fit_baseline(name, climates, parts, projections, settings)
-            keep(methods, key, found)
-        verdicts.append(judge(found, climates, parts, projections))
+        verdicts.append(judge(bench.fitted(name, trained.get(name)), climates, parts, projections))
         _tell_method(verdicts[-1], say)
         progress.share(sum(costs[: i + 1]))
-    name = _choice(verdicts, methods, key, settings)
-    chosen = kept(methods, key, name)
-    assert chosen is not None
     domain = Domain(climates.inputs, climates.scaled[parts.train])
     return Results(
         climates=climates,
         parts=parts,
         projections=projections,
         verdicts=tuple(verdicts),
-        chosen=chosen,
+        chosen=bench.fitted(*_choice(verdicts, bench, trained)),
         domain=domain,
         judged={
             part: domain.judge(climates.scaled[getattr(parts, part)]) for part in ("test", "corner")
         },
         settings=settings,
+        notes=tuple(notes),
         provenance=job.provenance(),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Where methods are fitted, and kept."""
+
+    folder: Path
+    climates: Climates
+    parts: Split
+    projections: tuple[Projection, ...]
+    settings: EvaluateSettings
+
+    @cached_property
+    def key(self) -> str:
+        """Of all that a fit follows from."""
+        one = self.settings
+        chosen = [asdict(one.split), one.seed, one.trials, one.folds]
+        laws = [repr(law) for law in self.projections]
+        return digest([VERSION, self.climates.digest, chosen, laws])
+
+    def fitted(self, name: str, run: Path | None) -> Fitted:
+        """A baseline, or a training's networks: as it was kept, or fitted now."""
+        key = self.key
+        if run is not None:
+            from astrohpc.evaluate import networks  # noqa: PLC0415 - torch
+
+            key = digest([key, networks.state_of(run)])
+        found = kept(self.folder, key, name)
+        if found is not None:
+            return found
+        about = (self.climates, self.parts, self.projections)
+        if run is None:
+            found = fit_baseline(name, *about, self.settings)
+        else:
+            found = networks.fit_networks(run, name, *about)
+        keep(self.folder, key, found)
+        # As it was written, in single precision: a run that goes on must say the very same.
+        again = kept(self.folder, key, name)
+        assert again is not None
+        return again
+
+
+def _trainings(job: Job, climates: Climates, parts: Split) -> tuple[dict[str, Path], list[str]]:
+    """The trainings that are judged, by the name they have in tables, and why others are not."""
+    found: dict[str, Path] = {}
+    notes = []
+    for run in job.trainings:
+        from astrohpc.evaluate import networks  # noqa: PLC0415 - torch
+
+        try:
+            networks.state_of(run)
+            networks.check_fits(run, climates, parts)
+        except ConfigError as error:
+            if job.named:
+                raise
+            notes.append(f"left out: training {error}")
+            continue
+        name = run.name
+        while name in found or name in BASELINES:
+            name = f"{name}-trained"
+        found[name] = run
+    return found, notes
 
 
 def surrogate_of(results: Results) -> Surrogate:
@@ -145,29 +203,26 @@ def surrogate_of(results: Results) -> Surrogate:
 
 
 def _choice(
-    verdicts: Sequence[Verdict], methods: Path, key: str, settings: EvaluateSettings
-) -> str:
+    verdicts: Sequence[Verdict], bench: Bench, trained: Mapping[str, Path]
+) -> tuple[str, Path | None]:
     """The method to hand over: as asked, or the best on validation planets; the test's have no say."""
-    able = []
-    for one in verdicts:
-        found = kept(methods, key, one.name)
-        if found is not None and found.emulator is not None:
-            able.append(one)
-    names = [one.name for one in able]
-    if settings.surrogate != AUTO:
-        if settings.surrogate not in names:
-            raise ConfigError(
-                f"surrogate: {settings.surrogate!r} is none of what can be handed over here "
-                f"({', '.join(names) or 'nothing'}); choose one, or auto."
-            )
-        return settings.surrogate
+    wanted = bench.settings.surrogate
+    able = [
+        one
+        for one in verdicts
+        if bench.fitted(one.name, trained.get(one.name)).emulator is not None
+    ]
+    if wanted != AUTO:
+        able = [one for one in able if one.name == wanted]
     if not able:
+        known = [*trained, *(name for name in kinds.KINDS if name in BASELINES)]
         raise ConfigError(
-            f"methods: none of {', '.join(settings.chosen)} can be handed over; add one of "
-            f"{', '.join(kinds.KINDS)}."
+            f"surrogate: none of {', '.join(one.name for one in verdicts)} is {wanted} and can be handed "
+            f"over; name one of {', '.join(known)}, and have it among evaluate.methods."
         )
-    part = "validation" if any(part == "validation" for part, _ in able[0].scores) else "test"
-    return max(able, key=lambda one: one.mean_skill(part)).name
+    part = "validation" if len(bench.parts.validation) else "test"
+    name = max(able, key=lambda one: one.mean_skill(part)).name
+    return name, trained.get(name)
 
 
 # ----------------------------------------------------------------------------- what is said

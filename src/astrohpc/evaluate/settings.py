@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from astrohpc.climates.split import SplitSettings
 from astrohpc.emulate.methods import METHODS
 from astrohpc.errors import ConfigError
+from astrohpc.evaluate.imposed import NONE
 from astrohpc.physics.projections import ORDER
 from astrohpc.settings import suggest
 
@@ -23,14 +24,14 @@ class EvaluateSettings:
     trials: int = 8  # settings that are tried of each method
     folds: int = 5
     trainings: tuple[str, ...] = ()  # names or folders; none: all of these data
-    projections: tuple[str, ...] = ()
+    projections: tuple[str, ...] = ()  # none: all of laws that the climate model keeps itself
     surrogate: str = AUTO  # the method that is handed over; auto: the best on validation planets
     split: SplitSettings = field(default_factory=SplitSettings)
 
     def __post_init__(self) -> None:
         for what, chosen, known in (
             ("methods", self.methods, tuple(METHODS)),
-            ("projections", self.projections, ORDER),
+            ("projections", self.projections, (*ORDER, NONE)),
         ):
             for name in chosen:
                 if name not in known:

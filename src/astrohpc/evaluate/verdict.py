@@ -25,7 +25,7 @@ class Verdict:
     trained: bool
     settings: Mapping[str, object]
     skill: float | None
-    cpu_s: float
+    cpu_s: float | None
     scores: Mapping[tuple[str, str], Scores]  # by part and by PLAIN or EXACT; intervals calibrated
     uncalibrated: Scores | None  # of the test, with a Gaussian's intervals; none without a spread
     laws: Mapping[str, tuple[Kept, ...]]  # by PLAIN or EXACT, of the test planets
@@ -42,8 +42,11 @@ class Verdict:
         return self.ways[-1]
 
     def mean_skill(self, part: str) -> float:
-        """The skill averaged over variables, which chooses between methods."""
-        found = self.scores[part, self.best]
+        """The skill averaged over variables, which chooses between methods.
+
+        Before projections: these know of a planet what the method had to learn.
+        """
+        found = self.scores[part, PLAIN]
         skills = [found.value(one.name, "skill") for one in found.variables]
         return float(np.mean([one for one in skills if np.isfinite(one)] or [-np.inf]))
 

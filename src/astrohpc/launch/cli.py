@@ -122,6 +122,12 @@ def _predict(arguments: argparse.Namespace, _clock: Clock) -> int:
     return predicting.run(arguments)
 
 
+def _pipeline(arguments: argparse.Namespace, clock: Clock) -> int:
+    from astrohpc.launch import pipeline  # noqa: PLC0415
+
+    return pipeline.run(arguments, clock)
+
+
 def _curves(arguments: argparse.Namespace, _clock: Clock) -> int:
     from astrohpc.launch import curves  # noqa: PLC0415
 
@@ -191,6 +197,7 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
+    "pipeline": _pipeline,
     "curves": _curves,
     "status": _status,
     "watch": _watch,

@@ -10,7 +10,7 @@ from astrohpc.launch.output import note, say, table
 from astrohpc.launch.training import TRAININGS
 from astrohpc.sweep.folder import SweepFolder, find_sweep
 from astrohpc.train.curves import LOSS, VALIDATION, Curves, draw, read
-from astrohpc.train.run import SETTINGS
+from astrohpc.train.run import MEMBER, SETTINGS
 
 FILE = "curves.png"
 
@@ -50,7 +50,7 @@ def runs_of(named: Sequence[str], runs: Path) -> list[Path]:
             raise ConfigError(
                 f"{name}: is no training of {runs}, nor a folder; 'launch train' makes one."
             )
-        found.append(folder)
+        found += _alone(folder)
     if not found:
         raise ConfigError(
             f"{named[0]}: it has no training yet; run 'launch train {named[0]}' first."
@@ -59,7 +59,13 @@ def runs_of(named: Sequence[str], runs: Path) -> list[Path]:
 
 
 def _within(trainings: Path) -> list[Path]:
-    return sorted(path.parent for path in trainings.glob(f"*/{SETTINGS}"))
+    folders = sorted(path.parent for path in trainings.glob(f"*/{SETTINGS}"))
+    return [one for folder in folders for one in _alone(folder)]
+
+
+def _alone(folder: Path) -> list[Path]:
+    """A training, or the members of an ensemble."""
+    return sorted(path.parent for path in folder.glob(f"{MEMBER}*/{SETTINGS}")) or [folder]
 
 
 def _usual(folders: Sequence[Path]) -> Path:

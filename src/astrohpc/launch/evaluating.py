@@ -7,7 +7,6 @@ sweep's.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from astrohpc.evaluate.job import ASKED, METHODS, REPORT, SURROGATE, Job
 from astrohpc.evaluate.settings import EvaluateSettings
 from astrohpc.files import readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.jobs import ENDS, python_of, source_of, split_words, submit, tell
+from astrohpc.launch.jobs import ENDS, Ready, data_of, python_of, split_words, submit, tell
 from astrohpc.launch.output import say
 from astrohpc.launch.tensorboard import Shown
 from astrohpc.launch.training import TRAININGS
@@ -26,7 +25,6 @@ from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.provenance import environment
-from astrohpc.sweep.subject import STORE
 from astrohpc.train.run import SETTINGS as TRAINING
 
 EVALUATIONS = "evaluations"
@@ -47,37 +45,30 @@ class Order:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says."""
-    order = order_of(arguments.words, arguments.config_dir, arguments.runs)
+    order = order_of(arguments)
     with readable_failures(arguments.verb):
         if order.site.scheduler == "slurm":
             return _submit(order, dry_run=arguments.dry_run)
         return _here(order, dry_run=arguments.dry_run)
 
 
-def order_of(words: Sequence[str], config_dir: str | None, runs: Path) -> Order:
-    """What the words of a command line ask for."""
-    names, overrides = split_words(words)
-    written = compose_root("evaluate", overrides, config_dir)
+def order_of(arguments: argparse.Namespace, *, later: bool = False) -> Order:
+    """What a command line asks for."""
+    names, overrides = split_words(arguments.words)
+    runs = arguments.runs
+    written = compose_root("evaluate", overrides, arguments.config_dir)
     settings = build(EvaluateSettings, written["evaluate"], "evaluate")
     site = build(Site, written["site"], "site")
     allocation = build(Allocation, written["allocation"], "allocation")
     _check_name(settings.name)
-    source = source_of(names[0] if names else None, runs)
-    data, home, copy = source, runs.absolute(), None
-    if SweepFolder(source).exists():
-        data, home = source / STORE, source
-        if not data.is_dir():
-            raise ConfigError(
-                f"{source.name}: it has no store to judge by yet; run 'launch convert {source.name}' first."
-            )
-    elif SweepFolder(source.parent).exists():
-        home = source.parent
-    if SweepFolder(home).exists():
-        copy = SweepFolder(home).reports / f"{settings.name}.html"
+    data, place = data_of(names[0] if names else None, runs, EVALUATIONS, later=later)
+    home = place.parent
+    sweep = SweepFolder(home)
+    copy = sweep.reports / f"{settings.name}.html" if sweep.exists() else None
     asked = (*names[1:], *settings.trainings)
     trainings = tuple(_training(name, home, runs) for name in asked) or _all_trainings(home)
     job = Job(
-        folder=home / EVALUATIONS / settings.name,
+        folder=place / settings.name,
         data=data,
         settings=replace(settings, trainings=tuple(map(str, trainings))),
         trainings=trainings,
@@ -175,5 +166,11 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(asked))
         return 0
-    submit(asked, before=lambda: write(order))
+    submit(Ready(asked, lambda: write(order)))
     return 0
+
+
+def ready(arguments: argparse.Namespace) -> Ready:
+    """The job that the command line asks for; the store may be made by a job before it."""
+    order = order_of(arguments, later=True)
+    return Ready(request(order), lambda: write(order))

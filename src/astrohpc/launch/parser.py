@@ -69,7 +69,7 @@ Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it ca
 
 
 EVALUATIONS = """\
-Overrides are hydra's: evaluate.trials=16, evaluate.methods=[mean,pca_gp], site=..., allocation.memory='8 GiB'.
+Overrides are hydra's: evaluate.trials=16, evaluate.methods=[mean,pca_gp], site=..., allocation.nodes=1.
 
   evaluate                              the store of the latest sweep, with all of its trained networks
   evaluate he2022 wide                  a sweep by its name, and of its trainings this one
@@ -79,6 +79,20 @@ It leaves a folder in the sweep's evaluations: report.html, scores.csv, planets.
 and the surrogate that 'predict' loads.
 
 Exit codes: 0 done, 75 stopped and goes on when run again, 2 it cannot be done.
+"""
+
+
+PIPELINES = """\
+Overrides are hydra's; each goes to the stages that know its group.
+
+  pipeline sweep=demo                   64 planets of the energy-balance model, on this machine
+  pipeline sweep=exoplasim-t21 engine=exoplasim-t21 site=perlmutter-cpu allocation.account=m1234
+  pipeline model=none                   baselines alone; model=unet is the usual
+  pipeline split.test=0.3               for training and evaluation alike
+  pipeline train:allocation.nodes=2 check:allocation.walltime=01:00:00      for one stage
+
+Exit codes: 0 done, or submitted; 3 done, and something was left out and is named; 75 stopped and goes on when
+run again; 2 it cannot be done.
 """
 
 
@@ -312,6 +326,19 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         type=Path,
         metavar="NETCDF",
         help="the answer (default: FILE's name with .predicted.nc, beside it)",
+    )
+
+    sub = verb(
+        "pipeline",
+        "Make a sweep, convert, check, train and evaluate: from a configuration to the report.\n\n"
+        "Run it as often as you like: what is done is left alone. On site=local it runs here; on a cluster "
+        "its stages are jobs that wait for each other.",
+        PIPELINES,
+    )
+    composing(sub)
+    sub.add_argument("--dry-run", action="store_true", help="print what would be submitted or run")
+    sub.add_argument(
+        "--folder", type=Path, help="go on with the pipeline of this sweep, as its job does"
     )
 
     sub = verb(

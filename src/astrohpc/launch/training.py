@@ -14,13 +14,12 @@ from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.jobs import ENDS, python_of, source_of, split_words, submit, tell
+from astrohpc.launch.jobs import ENDS, Ready, data_of, python_of, split_words, submit, tell
 from astrohpc.launch.output import say
 from astrohpc.launch.tensorboard import Shown
 from astrohpc.settings import build
 from astrohpc.slurm.render import render
-from astrohpc.slurm.request import Allocation, JobRequest, Site
-from astrohpc.sweep.folder import SweepFolder
+from astrohpc.slurm.request import Allocation, Array, JobRequest, Site
 from astrohpc.sweep.provenance import environment
 from astrohpc.train.run import CHECKPOINTS, SETTINGS, Run
 
@@ -45,9 +44,15 @@ class Order:
         """Of the job; no two runs of one ``runs`` have the same."""
         return f"train.{self.run.folder.parent.parent.name}.{self.run.train.name}"
 
+    @property
+    def members(self) -> int:
+        """Trainings of an ensemble; 0 where there is only one."""
+        return len(self.run.members)
+
     def command(self, python: str) -> tuple[str, ...]:
-        """What each rank runs."""
-        return (python, "-m", "astrohpc.jobs.train", str(self.run.folder))
+        """What each rank runs, or each task of an ensemble's array."""
+        job = "ensemble" if self.members else "train"
+        return (python, "-m", f"astrohpc.jobs.{job}", str(self.run.folder))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _here(order, dry_run=arguments.dry_run)
 
 
-def _order(arguments: argparse.Namespace) -> Order:
+def _order(arguments: argparse.Namespace, *, later: bool = False) -> Order:
     names, overrides = split_words(arguments.words)
     if len(names) > 1:
         raise ConfigError(
@@ -69,31 +74,21 @@ def _order(arguments: argparse.Namespace) -> Order:
     site = build(Site, written["site"], "site")
     allocation = build(Allocation, written["allocation"], "allocation")
     named = names[0] if names else written["train"]["data"].get("source") or None
-    data, home = _data(named, arguments.runs)
+    data, home = data_of(named, arguments.runs, TRAININGS, later=later)
     written["train"]["data"]["source"] = str(data)
     made = Run.parse(home, written)
     _check_name(made.train.name)
     order = Order(replace(made, folder=home / made.train.name), site, allocation)
+    if order.ranks > 1 and order.members:
+        raise ConfigError(
+            f"train.ensemble: its members are one process each, and {order.ranks} were asked for; write "
+            "allocation.nodes=1 allocation.tasks_per_node=1."
+        )
     if order.ranks > 1 and not made.train.data.tokens and made.train.batch % order.ranks:
         from astrohpc.train.plan import shareable  # noqa: PLC0415
 
         shareable(made.train, order.ranks)
     return order
-
-
-def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
-    """What is trained on, and the folder in which its runs lie."""
-    source = source_of(named, runs)
-    if not SweepFolder(source).exists():
-        beside = SweepFolder(source.parent)
-        home = beside.path if beside.exists() else runs.absolute()
-        return source, home / TRAININGS
-    store = source / "store.zarr"
-    if not store.is_dir():
-        raise ConfigError(
-            f"{source.name}: it has no store to train on yet; run 'launch convert {source.name}' first."
-        )
-    return store, source / TRAININGS
 
 
 def _check_name(name: str) -> None:
@@ -125,11 +120,17 @@ def shown(named: str | None, runs: Path, clock: Clock) -> Shown | None:
 def _here(order: Order, *, dry_run: bool) -> int:
     command = order.command(sys.executable)
     if dry_run:
+        if order.members:
+            command = (*command, "--first", "0", "--count", str(order.members))
         many = (sys.executable, "-m", "astrohpc.train.spawn", "-n", str(order.ranks), "--")
         say(" ".join((*many, *command) if order.ranks > 1 else command))
         return 0
     _write(order)
-    if order.ranks > 1:
+    if order.members:
+        from astrohpc.jobs import ensemble  # noqa: PLC0415 - sets signal handlers
+
+        code = ensemble.run(order.run.folder, tell=tell)
+    elif order.ranks > 1:
         from astrohpc.train.spawn import spawn  # noqa: PLC0415
 
         code = spawn(order.ranks, command)
@@ -151,19 +152,23 @@ def _write(order: Order) -> None:
 
 # ----------------------------------------------------------------------------- on a cluster
 def request(order: Order) -> JobRequest:
-    """The job: one task a GPU, or a few on processors."""
+    """The job: one task a GPU, or a few on processors; of an ensemble, an array of its members."""
+    array = None
+    if order.members:
+        array = Array(tasks=tuple(range(order.members)), throttle=order.allocation.throttle)
     return JobRequest(
-        kind="gpu",
+        kind="gpu" if array is None else "array",
         name=order.name,
         comment=f"astrohpc train {order.run.train.name}",
         title=f"train {order.run.train.name} on {Path(order.run.train.data.source).name}",
         folder=str(order.run.folder),
-        log="logs/train_%j.out",
+        log="logs/train_%j.out" if array is None else "logs/train_%A_%a.out",
         command=order.command(python_of(order.site)),
         site=order.site,
         allocation=order.allocation,
         resources=order.allocation.resources(),
-        progress=CHECKPOINTS,
+        array=array,
+        progress=CHECKPOINTS if array is None else "",
     )
 
 
@@ -172,5 +177,15 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(asked))
         return 0
-    submit(asked, before=lambda: _write(order))
+    submit(_ready(order))
     return 0
+
+
+def ready(arguments: argparse.Namespace) -> Ready:
+    """The job that the command line asks for; the store may be made by a job before it."""
+    return _ready(_order(arguments, later=True))
+
+
+def _ready(order: Order) -> Ready:
+    each = f" for each of {order.members} members" if order.members else ""
+    return Ready(request(order), lambda: _write(order), each)

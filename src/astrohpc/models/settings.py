@@ -55,10 +55,43 @@ class TransformerSettings:
         return self.blocks * block + 2 * self.vocabulary * self.hidden + self.hidden
 
 
-ModelSettings = MlpSettings | TransformerSettings
-KINDS: Mapping[str, type[MlpSettings] | type[TransformerSettings]] = {
+@dataclass(frozen=True, kw_only=True)
+class UnetSettings:
+    """The U-Net over mean climates, which learns what a first guess leaves out."""
+
+    name: Literal["unet"] = "unet"
+    # What is guessed first: a method of ``emulate``, tuned by cross-validation over planets.
+    guess: Literal["mean", "ridge", "quadratic", "pca_gp"] = "pca_gp"
+    trials: int = 8  # settings of the guess that are tried
+    folds: int = 5  # of planets, each guessed by what learned from the others
+    width: int = 48  # channels of the finest stage; the n-th has n times as many
+    stages: int = 2  # times that cells are doubled after the patches
+    blocks: int = 1  # of a stage, on the way down and up
+    patch: int = 2  # cells by cells that the first layer takes as one
+    dropout: float = 0.1
+    loss: Literal["nll", "crps"] = "nll"
+    beta: float = (
+        0.5  # of nll: 0 is the likelihood, 1 weighs squared errors alike however unsure it is
+    )
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.blocks, self.patch, self.trials) < 1 or self.stages < 0:
+            raise ConfigError(
+                "width, stages, blocks, patch, trials: these make no network; write 1 or more, stages 0 "
+                "or more."
+            )
+        if self.folds < 2:
+            raise ConfigError(f"folds: {self.folds} leave nothing to guess from; write 2 or more.")
+        for name in ("dropout", "beta"):
+            if not 0 <= getattr(self, name) <= (0.9 if name == "dropout" else 1.0):
+                raise ConfigError(f"{name}: {getattr(self, name)} is not a share; write 0 to 0.9.")
+
+
+ModelSettings = MlpSettings | TransformerSettings | UnetSettings
+KINDS: Mapping[str, type[MlpSettings] | type[TransformerSettings] | type[UnetSettings]] = {
     "mlp": MlpSettings,
     "transformer": TransformerSettings,
+    "unet": UnetSettings,
 }
 
 

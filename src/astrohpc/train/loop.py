@@ -35,7 +35,7 @@ from astrohpc.train.precision import Precision
 from astrohpc.train.randomness import make_deterministic, seed_all
 from astrohpc.train.rates import Rates
 from astrohpc.train.rows import local
-from astrohpc.train.run import CHECKPOINTS
+from astrohpc.train.run import BOARD, CHECKPOINTS
 from astrohpc.train.settings import TrainSettings
 from astrohpc.train.sources import Source
 from astrohpc.train.step import Stepper
@@ -183,7 +183,7 @@ class Trainer:
 
     def _open_log(self) -> Log:
         log = Log(
-            self.folder / "tensorboard",
+            self.folder / BOARD,
             self.clock,
             self.say,
             rank=self.engine.rank,

@@ -2,18 +2,25 @@
 
 train.json        the settings        checkpoints/   everything, to go on from
 provenance.json   what made it        tensorboard/   one event file
+network.json      of a U-Net: what it is made of, and in guess/ what it starts from
+member-0/ …       of an ensemble, instead of the last three: each member's own folder
 """
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import write_atomic
-from astrohpc.models.settings import MlpSettings, ModelSettings, model_settings
+from astrohpc.models.settings import (
+    MlpSettings,
+    ModelSettings,
+    UnetSettings,
+    model_settings,
+)
 from astrohpc.settings import build
 from astrohpc.train.settings import TrainSettings
 
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
     from astrohpc.train.task import Task
 
 SETTINGS, PROVENANCE, CHECKPOINTS = "train.json", "provenance.json", "checkpoints"
+NETWORK = "network.json"  # what a U-Net is made of, without its weights
+BOARD = "tensorboard"
+MEMBER = "member-"  # of an ensemble, and its number
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,11 @@ class Run:
     @classmethod
     def parse(cls, folder: Path, written: Mapping[str, Any]) -> "Run":
         """From groups of settings."""
-        return cls(
-            folder,
-            build(TrainSettings, written.get("train", {}), "train"),
-            model_settings(written.get("model", {})),
-        )
+        train = build(TrainSettings, written.get("train", {}), "train")
+        model = model_settings(written.get("model", {}))
+        if isinstance(model, UnetSettings):  # it learns nothing else
+            train = replace(train, data=replace(train.data, climates=True))
+        return cls(folder, train, model)
 
     def write(self, provenance: Mapping[str, Any], where: Mapping[str, Any]) -> None:
         """Make the folder, or bring its settings up to date; ``where`` is what launchers want to know."""
@@ -63,6 +73,24 @@ class Run:
         groups = {"train": asdict(self.train), "model": asdict(self.model), **where}
         write_atomic(self.folder / SETTINGS, json.dumps(groups, indent=1) + "\n")
         write_atomic(self.folder / PROVENANCE, json.dumps(provenance, indent=1) + "\n")
+        for member in self.members:
+            member.write(provenance, where)
+            board = self.folder / BOARD / member.folder.name
+            board.parent.mkdir(exist_ok=True)
+            if not board.is_symlink():  # TensorBoard shows all of them together
+                board.symlink_to(Path("..") / member.folder.name / BOARD)
+
+    @property
+    def members(self) -> list["Run"]:
+        """The trainings of an ensemble, each a run of its own; none where there is only one."""
+        if self.train.ensemble == 1:
+            return []
+        found = []
+        for k in range(self.train.ensemble):
+            name, seed = f"{self.train.name}-{k}", self.train.seed + k
+            train = replace(self.train, ensemble=1, name=name, seed=seed)
+            found.append(Run(self.folder / f"{MEMBER}{k}", train, self.model))
+        return found
 
     def provenance(self) -> str:
         """What made this run, as text; nothing if nobody wrote it down."""
@@ -76,11 +104,21 @@ def trainer_of(
     """A trainer of this run on this engine; torch is imported here."""
     from astrohpc.train.loop import Trainer  # noqa: PLC0415
     from astrohpc.train.sources import open_source  # noqa: PLC0415
+    from astrohpc.train.surrogate_task import ResidualFields  # noqa: PLC0415
 
-    source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
+    source: Source
+    if run.train.data.climates:
+        from astrohpc.train.climate_source import open_climates  # noqa: PLC0415
+
+        source = open_climates(run.train, run.model, run.folder, engine)
+    else:
+        source = engine.together(lambda: open_source(run.train.data, run.train.seed, run.folder))
+    task = task_of(source, run.model)
+    if isinstance(task, ResidualFields) and engine.rank == 0:
+        write_atomic(run.folder / NETWORK, json.dumps(task.shape.plain(), indent=1) + "\n")
     return Trainer(
         run.train,
-        task_of(source, run.model),
+        task,
         source,
         engine,
         run.folder,
@@ -104,6 +142,12 @@ def task_of(source: "Source", model: ModelSettings) -> "Task":
     from astrohpc.train.fields import Fields  # noqa: PLC0415
     from astrohpc.train.task import GlobalMeans  # noqa: PLC0415
 
+    if isinstance(model, UnetSettings):
+        from astrohpc.train.climate_source import ClimateSource  # noqa: PLC0415
+        from astrohpc.train.surrogate_task import ResidualFields  # noqa: PLC0415
+
+        assert isinstance(source, ClimateSource)
+        return ResidualFields(source, model)
     if isinstance(model, MlpSettings):
         own = {k: value for k, value in asdict(model).items() if k not in ("name", "learns")}
         if model.learns == "means":

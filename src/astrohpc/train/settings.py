@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from astrohpc.climates.split import SplitSettings
 from astrohpc.errors import ConfigError
 
 
@@ -60,6 +61,9 @@ class DataSettings:
     prefetch: int = 2  # batches that wait, ready
     threads: int = 0  # of each rank for decoding; 0 is one on every core it may use
     held_out: float = 0.0  # share of the members that are never trained on
+    # Mean climates are learned, one a planet, and planets parted by ``split`` instead of ``held_out``.
+    climates: bool = False
+    split: SplitSettings = field(default_factory=SplitSettings)
 
     def __post_init__(self) -> None:
         _not_negative(self, "tokens", "shards_at_once", "threads")
@@ -134,6 +138,7 @@ class TrainSettings:
 
     name: str = "training"
     seed: int = 0
+    ensemble: int = 1  # trainings that differ by their seed, each in a folder of its own
     steps: int = 1000
     batch: int = 64  # samples of a step, over all ranks
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -159,7 +164,7 @@ class TrainSettings:
     log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
+        for name in ("ensemble", "steps", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(
                     f"{name}: {getattr(self, name)} is less than one; write 1 or more."
@@ -174,7 +179,7 @@ class TrainSettings:
                 f"schedule.warmup_steps: {self.schedule.warmup_steps} of {self.steps} steps would all be "
                 "warm-up; write fewer."
             )
-        if self.validate_every and not self.data.held_out:
+        if self.validate_every and not (self.data.held_out or self.data.climates):
             raise ConfigError(
                 "validate_every: no members are held out to validate with; write data.held_out=0.1."
             )
