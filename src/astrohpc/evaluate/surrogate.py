@@ -6,7 +6,7 @@ planets had in common, and what its intervals were calibrated on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ class Predicts(Protocol):
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All that making it again needs: words for JSON, and arrays."""
+
+
+@runtime_checkable
+class Vouches(Protocol):
+    """An emulator that has intervals of its own, which need not lie evenly about its mean."""
+
+    def interval(self, scaled: Array, confidence: float) -> tuple[Array, Array]:
+        """The ends between which the truth of planets lies with a confidence, [planet, value]."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +178,9 @@ class Surrogate:
                 predicted.mean, self.variables, self.axes, asked.planets, self.projections
             )
             predicted = Prediction(mean, predicted.std)
-        if self.calibration is None:
+        if isinstance(self.emulator, Vouches):
+            low, high = self.emulator.interval(rows, level)
+        elif self.calibration is None:
             low = high = np.full_like(predicted.mean, np.nan)
         else:
             low, high = self.calibration.interval(predicted, level)
@@ -184,7 +194,7 @@ class Surrogate:
             )
             for i, foreign in enumerate(asked.foreign)
         ]
-        known = self.calibration is not None
+        known = self.calibration is not None or isinstance(self.emulator, Vouches)
         return Answer(predicted.mean, low, high, tuple(outside), known)
 
     def check_fits(self, climates: Climates) -> None:
