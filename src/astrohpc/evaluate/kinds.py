@@ -17,11 +17,7 @@ KINDS: Mapping[str, str] = {
     "mean": "astrohpc.emulate.simple:Mean",
     "ridge": "astrohpc.emulate.ridge:Ridge",  # linear and quadratic
     "pca_gp": "astrohpc.emulate.gp:PcaGp",
-<<<<<<< HEAD
-    "scalar": "astrohpc.emulate.scalar:Scalar",
-=======
     "unet": "astrohpc.evaluate.networks:Ensemble",
->>>>>>> i7-use
 }
 
 
