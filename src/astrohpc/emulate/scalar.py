@@ -207,18 +207,14 @@ class Scalar:
             fold_sizes = np.tile(sizes, (count, 1))
         else:
             seen = [fold != k for k in range(count)]
-            fold_sizes = np.array(
-                [learned(parts, features[one], data[one], sizes) for one in seen]
-            )
+            fold_sizes = np.array([learned(parts, features[one], data[one], sizes) for one in seen])
         return self._conditioned(_Known(scaled, values, sizes, fold_sizes, fold, told))
 
     def _conditioned(self, known: _Known) -> Self:
         """Processes of known sizes that have seen all planets, and all but each fold."""
         features, data = self._features.of(known.scaled), self._forth(known.values)
         parts = parts_of(self._features.groups)
-        made = replace(
-            self, known=known, process=conditioned(parts, known.sizes, features, data)
-        )
+        made = replace(self, known=known, process=conditioned(parts, known.sizes, features, data))
         processes = []
         mean, std = np.empty_like(data), np.empty_like(data)
         for k, sizes in enumerate(known.fold_sizes):

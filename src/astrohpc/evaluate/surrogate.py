@@ -6,12 +6,12 @@ planets had in common, and what its intervals were calibrated on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Climates, Input, Variable, scaled
+from astrohpc.climates.climates import Input, Variable, scaled
 from astrohpc.climates.physical import projected
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
@@ -35,6 +35,14 @@ class Predicts(Protocol):
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All that making it again needs: words for JSON, and arrays."""
+
+
+@runtime_checkable
+class KnowsBounds(Protocol):
+    """An emulator that needs no calibration: its intervals hold by what it has left out."""
+
+    def interval(self, scaled: Array, confidence: float) -> tuple[Array, Array]:
+        """Lower and upper ends for planets."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,34 @@ def planets_asked(
     fields = [PARAMETERS[one.name].field for one in inputs]
     params = np.array([[getattr(one, field) for field in fields] for one in planets], np.float64)
     return Asked(tuple(names), params, tuple(planets), tuple(foreign))
+
+
+def inputs_asked(
+    written: Sequence[tuple[str, Mapping[str, object]]], inputs: Sequence[Input]
+) -> Asked:
+    """Planets of whom no more is known than what the surrogate is told, in SI."""
+    names = [one.name for one in inputs]
+    rows = []
+    for name, said in written:
+        for key in said:
+            if key not in names:
+                raise ConfigError(
+                    f"{name}: {key}: the surrogate is not told it{suggest(key, names)}"
+                )
+        for key in names:
+            if key not in said:
+                raise ConfigError(
+                    f"{name}: {key}: the surrogate was trained on planets that differ in it; write it."
+                )
+        rows.append([_number(name, key, said[key]) for key in names])
+    params = np.array(rows, np.float64).reshape(len(rows), len(names))
+    return Asked(tuple(name for name, _ in written), params, (), ("",) * len(rows))
+
+
+def _number(name: str, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name}: {key}: {value!r} is no number; write one.")
+    return float(value)
 
 
 def _planet(
@@ -170,10 +206,12 @@ class Surrogate:
                 predicted.mean, self.variables, self.axes, asked.planets, self.projections
             )
             predicted = Prediction(mean, predicted.std)
-        if self.calibration is None:
-            low = high = np.full_like(predicted.mean, np.nan)
-        else:
+        if self.calibration is not None:
             low, high = self.calibration.interval(predicted, level)
+        elif isinstance(self.emulator, KnowsBounds):
+            low, high = self.emulator.interval(rows, level)
+        else:
+            low = high = np.full_like(predicted.mean, np.nan)
         judged = None if self.domain is None else self.domain.judge(rows)
         outside = [
             " ".join(
@@ -184,26 +222,5 @@ class Surrogate:
             )
             for i, foreign in enumerate(asked.foreign)
         ]
-        known = self.calibration is not None
+        known = bool(np.isfinite(low).all())
         return Answer(predicted.mean, low, high, tuple(outside), known)
-
-    def check_fits(self, climates: Climates) -> None:
-        """ConfigError where the climates have other variables, on other axes, or other inputs."""
-        for what, own, other in (
-            ("inputs", _words(self.inputs), _words(climates.inputs)),
-            ("variables", _words(self.variables), _words(climates.variables)),
-        ):
-            if own != other:
-                raise ConfigError(
-                    f"{what}: the surrogate has {', '.join(own)}, and {climates.source} has "
-                    f"{', '.join(other)}; take a surrogate that was trained on such data."
-                )
-
-
-def _words(of: Sequence[Input] | Sequence[Variable]) -> list[str]:
-    return [
-        one.name
-        if isinstance(one, Input) or not one.shape
-        else f"{one.name} ({' × '.join(map(str, one.shape))})"
-        for one in of
-    ]

@@ -83,10 +83,8 @@ def find_surrogate(named: str | None, runs: Path) -> Path:
 
 # ----------------------------------------------------------------------------- what is asked
 def _asked(path: Path, surrogate: "Surrogate") -> "Asked":
-    from astrohpc.evaluate.surrogate import planets_asked  # noqa: PLC0415
+    from astrohpc.evaluate.surrogate import inputs_asked, planets_asked  # noqa: PLC0415
 
-    if surrogate.common is None:
-        raise ConfigError(f"{path}: the surrogate knows no planets.")
     if path.suffix.lower() in _TABLES:
         from astrohpc.sweep.design import table_rows  # noqa: PLC0415
 
@@ -94,6 +92,8 @@ def _asked(path: Path, surrogate: "Surrogate") -> "Asked":
     else:
         rows = _written(path)
     named = [(label or f"planet {i + 1}", values) for i, (label, values) in enumerate(rows)]
+    if surrogate.common is None:
+        return inputs_asked(named, surrogate.inputs)
     return planets_asked(named, surrogate.inputs, surrogate.common)
 
 
