@@ -167,7 +167,8 @@ def _against(result: dict[str, Any]) -> str:
         + f"\n\nThe surrogate's own error is {number(own['ts_rms_k'])} K; its bill before the first answer is "
         f"{number(bill.core_s)} core-seconds ({number(bill.data_core_s)} climates, {number(bill.search_core_s)} "
         f"search and fit, {number(bill.train_core_s)} training). Q* is the number of answers after which it has "
-        f"cost less, its bill included, and that of a solver that needs the same climates. {_fair(best, own)}"
+        f"cost less, its bill included, and that of a solver that needs the same climates. Shorter runs and the energy-balance model are judged by the "
+        f"sphere's mean surface temperature alone; of the surrogate's fields the latter says nothing. {_fair(best, own)}"
     )
 
 

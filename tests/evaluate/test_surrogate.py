@@ -9,11 +9,10 @@ import xarray
 from support_evaluate import planet
 from test_bundle import WARM, some_climates, surrogate_of
 
-from astrohpc.climates.climates import Input
 from astrohpc.emulate.ridge import Ridge
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate.answers import of, write_answer
-from astrohpc.evaluate.surrogate import Common, inputs_asked, planets_asked
+from astrohpc.evaluate.surrogate import Common, planets_asked
 
 INPUTS = some_climates().inputs
 COMMON = Common.of(some_climates().planets, INPUTS)
@@ -70,19 +69,6 @@ def test_predictions_keep_the_energy_that_the_projection_gives_them() -> None:
     toa = next(one for one in surrogate.projections if one.name == "toa_energy")
     net = WARM["stellar_flux"] / 4 - means["rsut"] - means["rlut"]
     assert net == pytest.approx(toa.imbalance_wm2, abs=1e-9)
-
-
-def test_inputs_alone_are_enough_where_no_planets_are_known() -> None:
-    inputs = (Input("spin", "1", 0.0, 1.0, False), Input("tilt", "1", 0.0, 1.0, False))
-    asked = inputs_asked([("a", {"tilt": 0.5, "spin": 1})], inputs)
-    assert asked.params.tolist() == [[1.0, 0.5]]
-    for said, words in (
-        ({"tilt": 0.5}, "a: spin: the surrogate was trained on planets that differ in it"),
-        ({"tilt": 0.5, "spin": "x"}, "a: spin: 'x' is no number"),
-        ({"tilt": 0.5, "spin": 1, "tlt": 2}, "a: tlt: the surrogate is not told it; did you mean"),
-    ):
-        with pytest.raises(ConfigError, match=words):
-            inputs_asked([("a", said)], inputs)
 
 
 def test_the_file_of_an_answer_has_bounds_flags_and_where_it_comes_from(tmp_path: Path) -> None:

@@ -198,6 +198,21 @@ def test_a_value_of_no_spread_is_hardly_moved() -> None:
     assert np.abs(changed["ta"] - fields["ta"]).max() > 1.0
 
 
+def test_a_model_whose_levels_always_lie_off_the_law_is_left_as_it_is() -> None:
+    """Distances between middles of thick layers are a part of the law's, the same on all planets."""
+    fields = isothermal()
+    parts = np.array([0.9, 0.97, 1.02])
+    apart = (fields["zg"][:, :-1] - fields["zg"][:, 1:]) * parts[:, None, None]
+    above = np.cumsum(apart[:, ::-1], axis=1)[:, ::-1]
+    fields["zg"] = fields["zg"][:, -1:] + np.pad(above, ((0, 0), (0, 1), (0, 0), (0, 0)))
+    own = Hydrostatic.of_data(fields, layout_of(fields), KNOWN)
+    assert own.thickness_share == pytest.approx(tuple(parts), rel=1e-12)
+    changed, _ = after((own,), fields)
+    assert changed["ta"] == pytest.approx(fields["ta"], rel=1e-12)
+    strict, _ = after((SPREADS,), fields)
+    assert np.abs(strict["ta"] - fields["ta"]).max() > 1.0
+
+
 def test_gravity_and_gas_are_each_planet_s_own() -> None:
     fields = {name: predicted()[name] for name in ("ps", "ta", "zg")}
     together = project(fields, layout_of(fields), KNOWN, (SPREADS,))
@@ -336,7 +351,9 @@ def test_wrong_words_are_answered_in_a_sentence() -> None:
         project(fields, layout_of(fields), KNOWN, (MeridionalMassFlux(),))
     with pytest.raises(ConfigError, match="'new' is none that this version knows"):
         restored([{"name": "new"}])
-    with pytest.raises(ConfigError, match=r"hydrostatic.zg_spread_m: .* give one above nought"):
+    with pytest.raises(
+        ConfigError, match=r"hydrostatic.zg_spread_m: .* not 4 numbers above nought"
+    ):
         replace(SPREADS, zg_spread_m=(1.0, 0.0, 1.0, 1.0))
     with pytest.raises(ConfigError, match="made for 2 levels and the fields have 4"):
         after((Hydrostatic((1.0, 1.0), (1.0, 1.0)),))

@@ -61,7 +61,7 @@ class Additive:
 
 def learned(parts: Parts, features: Array, data: Array, start: Array | None = None) -> Array:
     """The sizes under which the data are most likely; ``start`` is where to look first."""
-    middle, spread = _priors(parts)
+    middle, spread = priors(parts)
     _, _, whitened = _whitened(data)
     apart = np.stack(
         [np.subtract.outer(column, column) ** 2 for column in features.T]
@@ -91,7 +91,7 @@ def conditioned(parts: Parts, sizes: Array, features: Array, data: Array) -> Add
     shift, scale, whitened = _whitened(data)
     whole = _covariance(parts, sizes, features, features)
     whole[np.diag_indices_from(whole)] += np.exp(2 * sizes[-1]) + _JITTER
-    factor = np.linalg.cholesky(whole)
+    factor = np.asarray(np.linalg.cholesky(whole), np.float64)
     alpha = cho_solve((factor, True), whitened, check_finite=False)
     return Additive(parts, sizes, features, shift, scale, factor, alpha)
 
@@ -118,7 +118,8 @@ def _places(parts: Parts) -> list[tuple[slice, int]]:
     return found
 
 
-def _priors(parts: Parts) -> tuple[Array, Array]:
+def priors(parts: Parts) -> tuple[Array, Array]:
+    """Means and spreads of the sizes before anything was seen."""
     rows: list[tuple[float, float]] = []
     for part in parts:
         length = (_LENGTH[0] + 0.5 * float(np.log(len(part))), _LENGTH[1])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
 from astrohpc.climates.climates import Climates, Input
-from astrohpc.emulate.additive import Additive, conditioned, learned, parts_of
+from astrohpc.emulate.additive import Additive, conditioned, learned, parts_of, priors
 from astrohpc.emulate.base import Array, Prediction
 from astrohpc.emulate.features import Features
 
@@ -47,6 +47,7 @@ class _Left:
 class _Known:
     """What was learned from."""
 
+    chosen: NDArray[np.int64]  # numbers of the planets that were learned from
     scaled: Array
     values: Array  # [planet, number], as given
     sizes: Array
@@ -87,13 +88,13 @@ class Scalar:
         order = np.random.default_rng([seed, 0x5C]).permutation(len(scaled))
         chosen = np.sort(order[: self.most_planets])
         scaled, values = np.asarray(scaled, np.float64)[chosen], values[chosen].astype(np.float64)
+        nothing = np.empty(0)
+        everything = np.ones(values.shape[1], bool)
         fold = _folds(len(scaled), seed)
-        told = np.ones(values.shape[1], bool)
-        made = self._learned(scaled, values, fold, told)
+        data = _Known(chosen, scaled, values, nothing, nothing, fold, everything)
+        made = self._learned(data)
         told = made.skill_left_out > 0
-        if not told.all():
-            made = self._learned(scaled, values, fold, told)
-        return made
+        return made if told.all() else self._learned(replace(data, told=told))
 
     def predict(self, scaled: Array) -> Prediction:
         """Medians, and standard deviations within which 68 % lie."""
@@ -145,6 +146,11 @@ class Scalar:
         return 1.0 - missed / np.where(apart > 0, apart, np.inf)
 
     @property
+    def chosen(self) -> NDArray[np.int64]:
+        """Numbers of the planets that were learned from, of those given; all unless they are very many."""
+        return self._data.chosen
+
+    @property
     def told(self) -> NDArray[np.bool_]:
         """[number]: whether more than its mean is told."""
         return self._data.told
@@ -159,6 +165,7 @@ class Scalar:
             "most_for_sizes": self.most_for_sizes,
         }
         return settings, {
+            "chosen": known.chosen,
             "scaled": known.scaled,
             "values": known.values,
             "sizes": known.sizes,
@@ -185,30 +192,32 @@ class Scalar:
             np.asarray(arrays[name], np.float64)
             for name in ("scaled", "values", "sizes", "fold_sizes")
         )
-        fold, told = np.asarray(arrays["fold"], np.int64), np.asarray(arrays["told"]) > 0
-        return made._conditioned(_Known(scaled, values, sizes, fold_sizes, fold, told))
+        chosen, fold = (np.asarray(arrays[name], np.int64) for name in ("chosen", "fold"))
+        told = np.asarray(arrays["told"]) > 0
+        return made._conditioned(_Known(chosen, scaled, values, sizes, fold_sizes, fold, told))
 
     # ------------------------------------------------------------------------- learning
-    def _learned(
-        self, scaled: Array, values: Array, fold: NDArray[np.int64], told: NDArray[np.bool_]
-    ) -> Self:
+    def _learned(self, data: _Known) -> Self:
         """Sizes from the numbers that can be told; of few planets, without each fold in turn."""
-        features, data = self._features.of(scaled), self._forth(values)[:, told]
+        features, rows = self._features.of(data.scaled), self._forth(data.values)[:, data.told]
         parts = parts_of(self._features.groups)
-        count = int(fold.max()) + 1
-        if not told.any():
-            nothing = np.zeros(sum(len(part) + 1 for part in parts) + 2)
-            return self._conditioned(
-                _Known(scaled, values, nothing, np.tile(nothing, (count, 1)), fold, told)
-            )
+        folds = range(int(data.fold.max()) + 1)
         some = slice(self.most_for_sizes)
-        sizes = learned(parts, features[some], data[some])
-        if len(scaled) > _ONE_BY_ONE:
-            fold_sizes = np.tile(sizes, (count, 1))
+        if not data.told.any():
+            sizes = priors(parts)[0]
         else:
+<<<<<<< HEAD
             seen = [fold != k for k in range(count)]
             fold_sizes = np.array([learned(parts, features[one], data[one], sizes) for one in seen])
         return self._conditioned(_Known(scaled, values, sizes, fold_sizes, fold, told))
+=======
+            sizes = learned(parts, features[some], rows[some])
+        fold_sizes = np.tile(sizes, (len(folds), 1))
+        if data.told.any() and len(rows) <= _ONE_BY_ONE:
+            seen = [data.fold != k for k in folds]
+            fold_sizes = np.array([learned(parts, features[k], rows[k], sizes) for k in seen])
+        return self._conditioned(replace(data, sizes=sizes, fold_sizes=fold_sizes))
+>>>>>>> main
 
     def _conditioned(self, known: _Known) -> Self:
         """Processes of known sizes that have seen all planets, and all but each fold."""

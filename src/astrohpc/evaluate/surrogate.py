@@ -38,11 +38,11 @@ class Predicts(Protocol):
 
 
 @runtime_checkable
-class KnowsBounds(Protocol):
-    """An emulator that needs no calibration: its intervals hold by what it has left out."""
+class Vouches(Protocol):
+    """An emulator that has intervals of its own, which need not lie evenly about its mean."""
 
     def interval(self, scaled: Array, confidence: float) -> tuple[Array, Array]:
-        """Lower and upper ends for planets."""
+        """The ends between which the truth of planets lies with a confidence, [planet, value]."""
 
 
 @dataclass(frozen=True)
@@ -93,34 +93,6 @@ def planets_asked(
     fields = [PARAMETERS[one.name].field for one in inputs]
     params = np.array([[getattr(one, field) for field in fields] for one in planets], np.float64)
     return Asked(tuple(names), params, tuple(planets), tuple(foreign))
-
-
-def inputs_asked(
-    written: Sequence[tuple[str, Mapping[str, object]]], inputs: Sequence[Input]
-) -> Asked:
-    """Planets of whom no more is known than what the surrogate is told, in SI."""
-    names = [one.name for one in inputs]
-    rows = []
-    for name, said in written:
-        for key in said:
-            if key not in names:
-                raise ConfigError(
-                    f"{name}: {key}: the surrogate is not told it{suggest(key, names)}"
-                )
-        for key in names:
-            if key not in said:
-                raise ConfigError(
-                    f"{name}: {key}: the surrogate was trained on planets that differ in it; write it."
-                )
-        rows.append([_number(name, key, said[key]) for key in names])
-    params = np.array(rows, np.float64).reshape(len(rows), len(names))
-    return Asked(tuple(name for name, _ in written), params, (), ("",) * len(rows))
-
-
-def _number(name: str, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name}: {key}: {value!r} is no number; write one.")
-    return float(value)
 
 
 def _planet(
@@ -206,12 +178,12 @@ class Surrogate:
                 predicted.mean, self.variables, self.axes, asked.planets, self.projections
             )
             predicted = Prediction(mean, predicted.std)
-        if self.calibration is not None:
-            low, high = self.calibration.interval(predicted, level)
-        elif isinstance(self.emulator, KnowsBounds):
+        if isinstance(self.emulator, Vouches):
             low, high = self.emulator.interval(rows, level)
-        else:
+        elif self.calibration is None:
             low = high = np.full_like(predicted.mean, np.nan)
+        else:
+            low, high = self.calibration.interval(predicted, level)
         judged = None if self.domain is None else self.domain.judge(rows)
         outside = [
             " ".join(
@@ -222,5 +194,5 @@ class Surrogate:
             )
             for i, foreign in enumerate(asked.foreign)
         ]
-        known = bool(np.isfinite(low).all())
+        known = self.calibration is not None or isinstance(self.emulator, Vouches)
         return Answer(predicted.mean, low, high, tuple(outside), known)

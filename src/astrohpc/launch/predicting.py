@@ -83,8 +83,10 @@ def find_surrogate(named: str | None, runs: Path) -> Path:
 
 # ----------------------------------------------------------------------------- what is asked
 def _asked(path: Path, surrogate: "Surrogate") -> "Asked":
-    from astrohpc.evaluate.surrogate import inputs_asked, planets_asked  # noqa: PLC0415
+    from astrohpc.evaluate.surrogate import planets_asked  # noqa: PLC0415
 
+    if surrogate.common is None:
+        return _asked_of_inputs(path, surrogate)
     if path.suffix.lower() in _TABLES:
         from astrohpc.sweep.design import table_rows  # noqa: PLC0415
 
@@ -92,9 +94,23 @@ def _asked(path: Path, surrogate: "Surrogate") -> "Asked":
     else:
         rows = _written(path)
     named = [(label or f"planet {i + 1}", values) for i, (label, values) in enumerate(rows)]
-    if surrogate.common is None:
-        return inputs_asked(named, surrogate.inputs)
     return planets_asked(named, surrogate.inputs, surrogate.common)
+
+
+def _asked_of_inputs(path: Path, surrogate: "Surrogate") -> "Asked":
+    """Planets of which a surrogate knows its inputs alone, as one that was trained on a table does."""
+    from astrohpc.climates.columns import is_table  # noqa: PLC0415 - numpy
+    from astrohpc.evaluate.scalars import asked_in_file, asked_in_words  # noqa: PLC0415
+
+    if is_table(path):
+        asked, said = asked_in_file(path, surrogate)
+        for text in said:
+            note(text)
+        return asked
+    rows = _written(path)
+    return asked_in_words(
+        [(label or f"planet {i + 1}", values) for i, (label, values) in enumerate(rows)], surrogate
+    )
 
 
 def _written(path: Path) -> list[tuple[str, dict[str, object]]]:

@@ -24,6 +24,7 @@ from astrohpc.sweep.provenance import environment
 from astrohpc.train.run import CHECKPOINTS, SETTINGS, Run
 
 TRAININGS = "trainings"
+SCALAR = "model=scalar"  # is no network and needs no job
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Order:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says."""
+    if SCALAR in arguments.words:
+        from astrohpc.launch import scalars  # noqa: PLC0415 - it needs this module
+
+        return scalars.run(arguments)
     order = _order(arguments)
     with readable_failures(arguments.verb):
         if order.site.scheduler == "slurm":
@@ -77,7 +82,7 @@ def _order(arguments: argparse.Namespace, *, later: bool = False) -> Order:
     data, home = data_of(named, arguments.runs, TRAININGS, later=later)
     written["train"]["data"]["source"] = str(data)
     made = Run.parse(home, written)
-    _check_name(made.train.name)
+    check_name(made.train.name)
     order = Order(replace(made, folder=home / made.train.name), site, allocation)
     if order.ranks > 1 and order.members:
         raise ConfigError(
@@ -91,7 +96,8 @@ def _order(arguments: argparse.Namespace, *, later: bool = False) -> Order:
     return order
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """ConfigError where a training's name cannot be a folder's."""
     if (
         not name
         or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
 from astrohpc.physics.columns import pressure_pa
@@ -23,6 +24,10 @@ class Hydrostatic:
     Least in units of the spreads, one a level from space down: a value that hardly differs between
     planets is hardly moved. The law is linear in temperature and height, so one banded system a column
     gives the answer; pressure and humidity stay what they are.
+
+    Of coarse layers no model keeps the law as it stands, for between their middles temperature is no line:
+    ModelE's lie 2.4 % from it, always to the same side, and 0.2 % from itself. ``thickness_share`` are the
+    model's own distances as parts of the law's, one a gap; 1 where it is not given.
     """
 
     name: ClassVar[str] = "hydrostatic"
@@ -31,20 +36,41 @@ class Hydrostatic:
 
     ta_spread_k: tuple[float, ...]
     zg_spread_m: tuple[float, ...]
+    thickness_share: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("ta_spread_k", "zg_spread_m"):
-            spreads = tuple(float(one) for one in getattr(self, name))
-            object.__setattr__(self, name, spreads)
-            if not spreads or not all(np.isfinite(one) and one > 0 for one in spreads):
+        levels = len(self.ta_spread_k)
+        object.__setattr__(
+            self, "thickness_share", self.thickness_share or (1.0,) * max(0, levels - 1)
+        )
+        for name, count in (
+            ("ta_spread_k", levels),
+            ("zg_spread_m", levels),
+            ("thickness_share", levels - 1),
+        ):
+            numbers = tuple(float(one) for one in getattr(self, name))
+            object.__setattr__(self, name, numbers)
+            if len(numbers) != count or not all(np.isfinite(one) and one > 0 for one in numbers):
                 raise ConfigError(
-                    f"hydrostatic.{name}: {spreads} are no spreads; give one above nought a level."
+                    f"hydrostatic.{name}: {numbers} are not {count} numbers above nought; give one a level, "
+                    "and of thickness_share one a gap between levels."
                 )
+
+    @classmethod
+    def of_data(cls, fields: Fields, layout: Layout, known: Known) -> "Hydrostatic":
+        """With the spreads and the distances of climates like those to be predicted; of numpy."""
+        spreads = (_spread(fields["ta"]), _spread(fields["zg"]))
+        above, below = cls(*spreads)._per_kelvin(fields, layout, known)
+        warm, height = fields["ta"], fields["zg"]
+        law = above * warm[:, :-1] + below * warm[:, 1:]
+        own = height[:, :-1] - height[:, 1:]
+        shares = (own * law).sum((0, 2, 3)) / (law * law).sum((0, 2, 3))
+        return cls(*spreads, tuple(shares.tolist()))
 
     def __call__(self, fields: Fields, layout: Layout, known: Known) -> dict[str, Any]:
         """``ta`` and ``zg``."""
         warm, height = fields["ta"], fields["zg"]
-        if len(self.ta_spread_k) != warm.shape[1] or len(self.zg_spread_m) != warm.shape[1]:
+        if len(self.ta_spread_k) != warm.shape[1]:
             raise ConfigError(
                 f"hydrostatic: it was made for {len(self.ta_spread_k)} levels and the fields have "
                 f"{warm.shape[1]}; make it anew from data with these levels."
@@ -89,8 +115,9 @@ class Hydrostatic:
         p = pressure_pa(ps, layout.layers)
         # The law of one kelvin: of air that is half as virtually warm as one level is.
         half = 0.5 * virtual_temperature_k(1.0, fields.get("hus", 0.0 * fields["ta"]), gas)
+        share = like(ps, np.array(self.thickness_share)[:, None, None])
         above, below = (
-            thickness_m(part, p[:, :-1], p[:, 1:], gas, gravity)
+            share * thickness_m(part, p[:, :-1], p[:, 1:], gas, gravity)
             for part in (half[:, :-1], half[:, 1:])
         )
         return above, below
@@ -99,6 +126,14 @@ class Hydrostatic:
     def _left_over(fields: Fields, above: Any, below: Any) -> Any:
         warm, height = fields["ta"], fields["zg"]
         return height[:, :-1] - height[:, 1:] - above * warm[:, :-1] - below * warm[:, 1:]
+
+
+def _spread(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Root of the mean square by which planets differ, by level; never nought, so that all may move."""
+    away = values - values.mean(axis=0)
+    spread = np.sqrt((away**2).mean(axis=(0, 2, 3)))
+    least = 1e-6 * np.abs(values).max() + np.finfo(np.float64).tiny
+    return tuple(np.maximum(spread, least).tolist())
 
 
 def _solved(own: Any, shared: Any, wanted: Any) -> Any:

@@ -212,7 +212,7 @@ def made_for(
 ) -> tuple[Projection, ...]:
     """Those of these names that the fields have the variables for, in order, as such data need them.
 
-    Spreads are the data's own, and so is the top's imbalance, unless it is given.
+    Spreads and distances of levels are the data's own, and so is the top's imbalance, unless it is given.
     """
     for name in names:
         if name not in ORDER:
@@ -225,7 +225,7 @@ def made_for(
         if kind.name not in names or not all(need in fields for need in kind.needs):
             continue
         if kind is Hydrostatic:
-            found.append(Hydrostatic(_spread(whole["ta"]), _spread(whole["zg"])))
+            found.append(Hydrostatic.of_data(whole, layout, known))
         elif kind is ToaEnergy:
             if imbalance_wm2 is None:
                 imbalance_wm2 = float(np.median(ToaEnergy.measured(whole, layout, known)[0]))
@@ -290,11 +290,3 @@ def _exactly(fields: Fields) -> Iterator[None]:
 
     with torch.autocast(one.device.type, enabled=False):
         yield
-
-
-def _spread(values: Array) -> tuple[float, ...]:
-    """Root of the mean square by which planets differ, by level; never nought, so that all may move."""
-    away = values - values.mean(axis=0)
-    spread = np.sqrt((away**2).mean(axis=(0, 2, 3)))
-    least = 1e-6 * np.abs(values).max() + np.finfo(np.float64).tiny
-    return tuple(np.maximum(spread, least).tolist())
