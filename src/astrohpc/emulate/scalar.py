@@ -203,21 +203,13 @@ class Scalar:
         parts = parts_of(self._features.groups)
         folds = range(int(data.fold.max()) + 1)
         some = slice(self.most_for_sizes)
-        if not data.told.any():
-            sizes = priors(parts)[0]
-        else:
-<<<<<<< HEAD
-            seen = [fold != k for k in range(count)]
-            fold_sizes = np.array([learned(parts, features[one], data[one], sizes) for one in seen])
-        return self._conditioned(_Known(scaled, values, sizes, fold_sizes, fold, told))
-=======
-            sizes = learned(parts, features[some], rows[some])
+        told = data.told.any()
+        sizes = learned(parts, features[some], rows[some]) if told else priors(parts)[0]
         fold_sizes = np.tile(sizes, (len(folds), 1))
         if data.told.any() and len(rows) <= _ONE_BY_ONE:
             seen = [data.fold != k for k in folds]
             fold_sizes = np.array([learned(parts, features[k], rows[k], sizes) for k in seen])
         return self._conditioned(replace(data, sizes=sizes, fold_sizes=fold_sizes))
->>>>>>> main
 
     def _conditioned(self, known: _Known) -> Self:
         """Processes of known sizes that have seen all planets, and all but each fold."""

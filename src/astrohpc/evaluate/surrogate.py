@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Input, Variable, scaled
+from astrohpc.climates.climates import Climates, Input, Variable, scaled
 from astrohpc.climates.physical import projected
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
@@ -196,3 +196,24 @@ class Surrogate:
         ]
         known = self.calibration is not None or isinstance(self.emulator, Vouches)
         return Answer(predicted.mean, low, high, tuple(outside), known)
+
+    def check_fits(self, climates: Climates) -> None:
+        """ConfigError where the climates have other variables, on other axes, or other inputs."""
+        for what, own, other in (
+            ("inputs", _words(self.inputs), _words(climates.inputs)),
+            ("variables", _words(self.variables), _words(climates.variables)),
+        ):
+            if own != other:
+                raise ConfigError(
+                    f"{what}: the surrogate has {', '.join(own)}, and {climates.source} has "
+                    f"{', '.join(other)}; take a surrogate that was trained on such data."
+                )
+
+
+def _words(of: Sequence[Input] | Sequence[Variable]) -> list[str]:
+    return [
+        one.name
+        if isinstance(one, Input) or not one.shape
+        else f"{one.name} ({' × '.join(map(str, one.shape))})"
+        for one in of
+    ]
