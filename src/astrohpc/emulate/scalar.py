@@ -203,10 +203,8 @@ class Scalar:
         parts = parts_of(self._features.groups)
         folds = range(int(data.fold.max()) + 1)
         some = slice(self.most_for_sizes)
-        if not data.told.any():
-            sizes = priors(parts)[0]
-        else:
-            sizes = learned(parts, features[some], rows[some])
+        told = data.told.any()
+        sizes = learned(parts, features[some], rows[some]) if told else priors(parts)[0]
         fold_sizes = np.tile(sizes, (len(folds), 1))
         if data.told.any() and len(rows) <= _ONE_BY_ONE:
             seen = [data.fold != k for k in folds]
