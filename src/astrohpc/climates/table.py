@@ -112,13 +112,13 @@ def asked_in_table(
             raise ConfigError(
                 f"{path}: it has no {one.name}, which the surrogate was trained on; add that column."
             )
-        found = reading(by_name[one.name], trained=(one, written.get(one.name, "")))
-        gaps = np.flatnonzero(~np.isfinite(found.values))
+        gaps = np.flatnonzero(~np.isfinite(by_name[one.name].values))
         if len(gaps):
             raise ConfigError(
                 f"{path}: {columns.names[int(gaps[0])]} has no {one.name}; fill the gap, or remove "
                 "the planet."
             )
+        found = reading(by_name[one.name], trained=(one, written.get(one.name, "")))
         rows.append(found.values)
         if found.said:
             said.append(found.said)

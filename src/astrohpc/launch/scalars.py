@@ -66,10 +66,7 @@ def words_of(written: Sequence[str]) -> Words:
         raise ConfigError(f"{names[1]}: is one name too many; write what to train on once.")
     for key in said:
         if key not in _KEYS:
-            raise ConfigError(
-                f"{key}: model=scalar has no such setting{suggest(key, _KEYS)} It has "
-                f"{', '.join(_KEYS)}."
-            )
+            raise ConfigError(f"{key}: model=scalar has no such setting{suggest(key, _KEYS)}")
     seed = said.get("seed", "0")
     if not seed.isdecimal():
         raise ConfigError(f"seed: {seed!r} is no whole number; write for example seed=1.")
