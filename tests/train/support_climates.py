@@ -32,7 +32,7 @@ def made_up(planets: int = 40, *, longitudes: int = COLUMNS, layered: bool = Tru
     warm = np.cos(np.radians(lat))[:, None] * (1 + 0.3 * np.cos(np.radians(lon)))
     fields = {
         "ta": 250 + 30 * np.abs(a - 0.5) * warm + 5 * b * high,
-        "va": 8 * np.sin(6 * a) * np.sin(np.radians(lon)) * np.cos(3 * b) * high + 0 * warm,
+        "va": 8 * np.sin(6 * a) * np.sin(np.radians(lon) + 0.4) * np.cos(3 * b) * high + 0 * warm,
         "ts": (260 + 20 * np.abs(a - 0.5) * warm + 0 * high)[:, -1],
     }
     names = list(fields) if layered else ["ts"]
