@@ -23,6 +23,9 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
+_MANY_TIMES = 10.0  # a positive input that spans more is taken as its logarithm
+_TURN_RAD = {"longitude_of_periapse": 2 * np.pi}
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -57,6 +60,13 @@ class Input:
     high: float
     logarithm: bool  # whether it spans so much that its logarithm is what matters
     period: float = 0.0  # after which an angle is the same again; 0: no angle
+
+    @classmethod
+    def of(cls, name: str, unit: str, values: Array) -> Self:
+        """An input that was sampled at these values, in SI."""
+        low, high = float(values.min()), float(values.max())
+        wide = low > 0 and high > _MANY_TIMES * low
+        return cls(name, unit, low, high, wide, _TURN_RAD.get(name, 0.0))
 
     def scaled(self, values: Array) -> Array:
         """0 at the low end of the domain and 1 at the high end; beyond where it lies beyond."""

@@ -26,7 +26,6 @@ from astrohpc.store.stored import StoredArray
 LAYERED = ("ta", "hus", "ua", "va", "zg")
 SURFACE = ("ts", "ps", "rsut", "rlut")
 _BLOCK_BYTES = 2**26  # of fields that are in memory at once
-_MANY_TIMES = 10.0  # a positive input that spans more is taken as its logarithm
 _LEAST_HUMIDITY = 1e-12  # below it the logarithm says nothing of the climate
 _SAME = 1e-9  # of its size by which a variable must differ between planets, to be one
 _NOTES = ("toa_balance_wm2", "model_years", "cpu_s")
@@ -255,10 +254,7 @@ def _inputs(store: Store, kept: NDArray[np.int64]) -> tuple[tuple[Input, ...], A
             same = store.coordinate("planet_rotation_period_s").astype(np.float64)[kept]
             if np.array_equal(values, same):
                 continue  # tidally locked: said once
-        low, high = float(values.min()), float(values.max())
-        wide = low > 0 and high > _MANY_TIMES * low
-        period = 2 * math.pi if name == "longitude_of_periapse" else 0.0
-        found.append(Input(name, parameter.unit.replace(" / ", "/"), low, high, wide, period))
+        found.append(Input.of(name, parameter.unit.replace(" / ", "/"), values))
         columns.append(values)
     if not found:
         raise ConfigError(f"{store.path}: nothing differs between its planets; convert a sweep.")

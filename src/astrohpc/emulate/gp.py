@@ -57,10 +57,11 @@ class PcaGp:
 
     def predict(self, scaled: Array) -> Prediction:
         """Means and standard deviations, noise included: of another run, not of an average over runs."""
-        found = [one.predict(np.asarray(scaled, np.float64)) for one in self.processes]
+        components, inputs = self._known, np.asarray(scaled, np.float64)
+        found = [one.predict(inputs) for one in self.processes]
         mean = np.column_stack([mean for mean, _ in found])
         variance = np.column_stack([variance for _, variance in found])
-        return Prediction(self._known.decoded(mean), self._known.spread(variance))
+        return Prediction(components.decoded(mean), components.spread(variance))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
         """Settings, and all that prediction needs."""

@@ -1,12 +1,18 @@
 """Every method by its name, and the settings of each that are tried."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from astrohpc.emulate.base import Emulator
 from astrohpc.emulate.gp import PcaGp
 from astrohpc.emulate.ridge import PcaRidge, Ridge
 from astrohpc.emulate.simple import Mean, Neighbours
+from astrohpc.errors import ConfigError
+
+Arrays = Mapping[str, NDArray[np.generic]]
 
 
 def _quadratic(**settings: Any) -> Emulator:
@@ -26,6 +32,13 @@ def _pca_mlp(**settings: Any) -> Emulator:
     return PcaMlp(**settings)
 
 
+class Keepable(Emulator, Protocol):
+    """A method that can be written down and read again without learning anew."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
+        """Settings that JSON can hold, and arrays."""
+
+
 METHODS: Mapping[str, Callable[..., Emulator]] = {
     "mean": Mean,
     "neighbours": Neighbours,
@@ -35,6 +48,13 @@ METHODS: Mapping[str, Callable[..., Emulator]] = {
     "pca_gp": PcaGp,
     "pca_trees": _pca_trees,
     "pca_mlp": _pca_mlp,
+}
+
+_KEPT: Mapping[str, Callable[[Mapping[str, Any], Arrays], Keepable]] = {
+    "mean": Mean.restored,
+    "ridge": Ridge.restored,
+    "quadratic": Ridge.restored,
+    "pca_gp": PcaGp.restored,
 }
 
 _PENALTIES = (0.01, 0.001, 0.003, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -47,7 +67,7 @@ CHOICES: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "ridge": {"penalty": _PENALTIES},
     "quadratic": {"penalty": _PENALTIES},
     "pca_ridge": {"degree": (2, 1), "share": (*_SHARES, 0.9)},
-    "pca_gp": {"kernel": ("matern", "gauss"), "share": (*_SHARES, 0.9)},
+    "pca_gp": {"kernel": ("matern", "gauss"), "share": (*_SHARES, 0.9999)},
     "pca_trees": {
         "share": (0.99, 0.95),
         "rounds": (150, 50, 400),
@@ -61,3 +81,10 @@ CHOICES: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "decay": (0.1, 0.001, 0.01, 1.0),
     },
 }
+
+
+def restored(name: str, settings: Mapping[str, Any], arrays: Arrays) -> Keepable:
+    """A method from its ``state``; the same predictions."""
+    if name not in _KEPT:
+        raise ConfigError(f"method: {name!r} cannot be kept; use {', '.join(_KEPT)}.")
+    return _KEPT[name](settings, arrays)

@@ -34,6 +34,8 @@ class PcaMlp:
         components, scores = pca(values, weights, self.share, self.most)
         # A component counts by its variance, as its error in the fields does.
         goals = scores * _sizes(components)
+        if goals.shape[1] == 1:
+            goals = goals[:, 0]
         few = len(goals) <= _FEW
         networks = []
         for k in range(self.members):

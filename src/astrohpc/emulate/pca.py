@@ -6,6 +6,7 @@ too, from planets that the patterns were not made of, since an emulator has to a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Self
 
@@ -39,9 +40,14 @@ class Pca:
 
     def spread(self, variances: Array) -> Array:
         """Standard deviations [planet, value] from the scores' variances [planet, pattern]."""
-        found: Array = variances @ np.square(self.patterns)
+        found: Array = variances @ self._squares
         found += self.left
         return np.sqrt(found, out=found)
+
+    @cached_property
+    def _squares(self) -> Array:
+        # Made once: for a single planet they would cost more than all the rest.
+        return np.square(self.patterns)
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """All of it; patterns in single precision, in which they are anyway."""

@@ -21,9 +21,11 @@ _STEPS = 80
 # Priors of logarithms: mean and spread. Data have variance one and inputs go from 0 to 1. The lengths'
 # mean grows with the root of the number of inputs, as distances do.
 _LENGTH = (0.0, 1.0)
-_SIZE = (0.0, 1.0)
+_SIZE = (0.0, 2.0)
 _TREND = (-1.0, 1.5)
-_NOISE = (-4.0, 2.5)
+_NOISE = (-3.0, 2.0)
+# Where the search begins, from the priors' means: from long lengths it can end in a trend with noise.
+_BEGIN_LENGTH, _BEGIN_NOISE = -1.0, 1.0
 _LOW, _HIGH = -4.0, 5.0
 _LEAST_NOISE = -14.0
 
@@ -75,6 +77,7 @@ def learned(inputs: Array, data: Array, kernel: Kernel) -> Array:
     count = inputs.shape[1]
     middle, spread = _priors(count)
     bounds = [(_LOW, _HIGH)] * (count + 2) + [(_LEAST_NOISE, 1.0)]
+    begin = middle + np.array([_BEGIN_LENGTH] * count + [0.0, 0.0, _BEGIN_NOISE])
 
     def objective(sizes: Array) -> tuple[float, Array]:
         value, slope = _negative_likelihood(sizes, inputs, data, kernel)
@@ -83,7 +86,7 @@ def learned(inputs: Array, data: Array, kernel: Kernel) -> Array:
 
     found = minimize(
         objective,
-        middle,
+        begin,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,

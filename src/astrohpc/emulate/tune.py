@@ -134,8 +134,8 @@ def _judged(
         missed += np.sum(np.square(values[other] - found.mean), axis=0)
         apart += np.sum(np.square(values[other] - mean), axis=0)
     missed, apart = missed / len(values), apart / len(values)
-    skills = [
-        1 - np.dot(weights[one], missed[one]) / np.dot(weights[one], apart[one])
-        for one in variables_of(weights)
-    ]
+    skills = []
+    for one in variables_of(weights):
+        whole = np.dot(weights[one], apart[one])
+        skills.append(1 - np.dot(weights[one], missed[one]) / whole if whole > 0 else 0.0)
     return float(np.mean(skills)), missed

@@ -4,7 +4,7 @@ Latitudes run northward, layers from space down to the ground, time in days of 8
 of a layer is ``ap + b * ps`` for every model. :mod:`astrohpc.engines.conformance` checks a file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,14 +109,9 @@ def planet_attributes(planet: Planet) -> dict[str, float | str]:
 
 
 def write_canonical(path: Path, output: Output) -> None:
-    """Write a climate; ``path`` appears complete or not at all.
+    """Write a climate; ``path`` appears complete or not at all."""
 
-    The file is made in memory: a full disk is then an OSError of ours, not a "HDF error".
-    """
-    from netCDF4 import Dataset  # noqa: PLC0415 - 0.2 s that a status query need not pay
-
-    file = Dataset(path.name, "w", format="NETCDF4", memory=_FIRST_BYTES)
-    try:
+    def fill(file: Any) -> None:
         file.setncatts(
             {
                 "Conventions": CONVENTIONS,
@@ -136,6 +131,20 @@ def write_canonical(path: Path, output: Output) -> None:
             _write_pressure(file, output.plev_pa)
         for field in output.fields:
             _write_field(file, field, output.grid)
+
+    write_netcdf(path, fill)
+
+
+def write_netcdf(path: Path, fill: Callable[[Any], None]) -> None:
+    """Write what ``fill`` puts into a netCDF4 Dataset; ``path`` appears complete or not at all.
+
+    The file is made in memory: a full disk is then an OSError of ours, not a "HDF error".
+    """
+    from netCDF4 import Dataset  # noqa: PLC0415 - 0.2 s that a status query need not pay
+
+    file = Dataset(path.name, "w", format="NETCDF4", memory=_FIRST_BYTES)
+    try:
+        fill(file)
     finally:
         content = bytes(file.close())
     write_atomic(path, content[: _end(content)])

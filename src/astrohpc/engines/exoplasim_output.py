@@ -7,6 +7,7 @@ post-processor interpolates every run to twelve stamps.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,13 @@ def required_names() -> frozenset[str]:
 
 
 def convert(
-    source: Path, target: Path, planet: Planet, stamps: Stamps, *, model: str = "ExoPlaSim"
+    source: Path,
+    target: Path,
+    planet: Planet,
+    stamps: Stamps,
+    *,
+    model: str = "ExoPlaSim",
+    attributes: Mapping[str, float | str] | None = None,
 ) -> None:
     """Write one file of ExoPlaSim as a canonical output; ``model`` may name its version."""
     with open_complete(source) as file:
@@ -75,6 +82,7 @@ def convert(
             time=time,
             fields=fields,
             layers=layers,
+            attributes=attributes,
         ),
     )
 

@@ -10,6 +10,7 @@ from astrohpc.files import digest, readable_failures
 from astrohpc.launch.compose import compose_root
 from astrohpc.launch.jobs import (
     ENDS,
+    Ready,
     of_a_rank,
     python_of,
     settings_file,
@@ -134,10 +135,19 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(request(order, order.folder / "scripts" / "check.json")))
         return 0
+    submit(_ready(order))
+    return 0
+
+
+def ready(arguments: argparse.Namespace) -> Ready:
+    """The job that the command line asks for."""
+    return _ready(_order(arguments))
+
+
+def _ready(order: Order) -> Ready:
     settings = settings_file(order.folder, "check", asdict(order.settings))
     threads = count(order.settings.threads, "thread")
-    submit(request(order, settings), each=f" × {threads}")
-    return 0
+    return Ready(request(order, settings), each=f" × {threads}")
 
 
 # ----------------------------------------------------------------------------- explain

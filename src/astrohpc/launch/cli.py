@@ -110,6 +110,24 @@ def _train(arguments: argparse.Namespace, _clock: Clock) -> int:
     return training.run(arguments)
 
 
+def _evaluate(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import evaluating  # noqa: PLC0415
+
+    return evaluating.run(arguments)
+
+
+def _predict(arguments: argparse.Namespace, _clock: Clock) -> int:
+    from astrohpc.launch import predicting  # noqa: PLC0415
+
+    return predicting.run(arguments)
+
+
+def _pipeline(arguments: argparse.Namespace, clock: Clock) -> int:
+    from astrohpc.launch import pipeline  # noqa: PLC0415
+
+    return pipeline.run(arguments, clock)
+
+
 def _curves(arguments: argparse.Namespace, _clock: Clock) -> int:
     from astrohpc.launch import curves  # noqa: PLC0415
 
@@ -152,9 +170,11 @@ def _cancel(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _tensorboard(arguments: argparse.Namespace, clock: Clock) -> int:
-    from astrohpc.launch import tensorboard, training  # noqa: PLC0415
+    from astrohpc.launch import evaluating, tensorboard, training  # noqa: PLC0415
 
     shown = training.shown(arguments.sweep, arguments.runs, clock)
+    if shown is None:
+        shown = evaluating.shown(arguments.sweep, arguments.runs, clock)
     if shown is None:
         shown = tensorboard.of_sweep(_existing(arguments, clock))
     return tensorboard.serve(shown, hours=arguments.hours, port=arguments.port)
@@ -175,6 +195,9 @@ VERBS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "check": _check,
     "augment": _augment,
     "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "pipeline": _pipeline,
     "curves": _curves,
     "status": _status,
     "watch": _watch,

@@ -133,6 +133,10 @@ def _settings(group: str, own: Any) -> list[str]:
         from astrohpc.augment.policy import Policy as Augmentation  # noqa: PLC0415
 
         return [field.name for field in fields(Augmentation)]
+    if group == "evaluate":  # scipy
+        from astrohpc.evaluate.settings import EvaluateSettings  # noqa: PLC0415
+
+        return [field.name for field in fields(EvaluateSettings)]
     from astrohpc.models.settings import KINDS  # noqa: PLC0415
     from astrohpc.slurm.request import Allocation, Site  # noqa: PLC0415
     from astrohpc.store.settings import StoreSettings  # noqa: PLC0415
@@ -164,7 +168,8 @@ def _forced(override: str, own: Any) -> str:
     if override.startswith("engine.settings."):  # of a program of the user's own: it knows them
         return f"++{override}"
     key = re.match(
-        r"(augment|site|allocation|policy|sweep|store|train|model)\.(\w+)((?:\.\w+)*)=", override
+        r"(augment|site|allocation|policy|sweep|store|train|model|evaluate)\.(\w+)((?:\.\w+)*)=",
+        override,
     )
     free = key and key[2] in _settings(key[1], own) and (key[1], key[2]) != ("policy", "rules")
     return f"++{override}" if free else override

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from astrohpc.slurm.client import SlurmClient
 from astrohpc.slurm.render import render, write_script
 from astrohpc.slurm.request import Allocation, JobRequest, Site
 from astrohpc.sweep.folder import SweepFolder, find_sweep
+from astrohpc.sweep.subject import STORE
 
 ENDS = {78: 2}  # what a job calls badly configured is an error here
 _SHARE = 0.8  # of a rank's memory that its data may fill; MPI and the file system take the rest
@@ -71,6 +72,24 @@ def source_of(named: str | None, runs: Path) -> Path:
     return find_sweep(named, runs).path
 
 
+def data_of(named: str | None, runs: Path, below: str, *, later: bool = False) -> tuple[Path, Path]:
+    """A store or other data that a person means, and the folder ``below`` a sweep for what is made of them.
+
+    Where the data are no sweep's that folder is below ``runs``. A sweep's store may come ``later``.
+    """
+    source = source_of(named, runs)
+    if not SweepFolder(source).exists():
+        beside = SweepFolder(source.parent)
+        home = beside.path if beside.exists() else runs.absolute()
+        return source, home / below
+    store = source / STORE
+    if not (later or store.is_dir()):
+        raise ConfigError(
+            f"{source.name}: it has no store yet to learn from; run 'launch convert {source.name}' first."
+        )
+    return store, source / below
+
+
 def settings_file(folder: Path, name: str, settings: object) -> Path:
     """The settings as the job reads them; of other settings another file, so that none is changed."""
     content = canonical_json(settings)
@@ -80,27 +99,38 @@ def settings_file(folder: Path, name: str, settings: object) -> Path:
     return path
 
 
-def submit(
-    asked: JobRequest, *, each: str = "", before: Callable[[], object] = lambda: None
-) -> None:
-    """Submit a job, unless one of its name is live, and say so; ``before`` is called just before.
+@dataclass(frozen=True)
+class Ready:
+    """A job that could be submitted now: ``before`` writes what it reads, ``each`` says what a rank has."""
 
-    ``each`` says what a rank has.
+    asked: JobRequest
+    before: Callable[[], object] = lambda: None
+    each: str = ""
+
+
+def submit(ready: Ready, after: Sequence[str] = ()) -> str:
+    """Submit a job, unless one of its name is live, and say so; its id.
+
+    It begins when the jobs ``after`` which it comes are over.
     """
+    asked = ready.asked
+    if after:
+        asked = replace(asked, dependency="afterany:" + ":".join(after))
     for name in ("scripts", "logs"):
         (Path(asked.folder) / name).mkdir(parents=True, exist_ok=True)
     client = SlurmClient()
     live = [one for one in client.jobs() if one.name == asked.name and one.phase != "over"]
     if live:
         say(f"job {live[0].job} is at it already ({live[0].phase}); see {asked.folder}/logs")
-        return
-    before()
+        return live[0].job
+    ready.before()
     write_script(asked.script, render(asked))
     job = client.submit(asked)
     nodes = asked.allocation.nodes
     ranks = count(nodes * asked.allocation.tasks_per_node, "rank")
-    say(f"job {job} submitted: {ranks}{each} on {count(nodes, 'node')}")
+    say(f"job {job} submitted: {ranks}{ready.each} on {count(nodes, 'node')}")
     note(f"next: tail -f {asked.folder}/{asked.log.replace('%j', job)}")
+    return job
 
 
 def tell(text: str) -> None:

@@ -68,6 +68,52 @@ Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it ca
 """
 
 
+EVALUATIONS = """\
+Overrides are hydra's: evaluate.trials=16, evaluate.methods=[mean,pca_gp], site=..., allocation.nodes=1.
+
+  evaluate                              the store of the latest sweep, with all of its trained networks
+  evaluate he2022 wide                  a sweep by its name, and of its trainings this one
+  evaluate archive.zarr evaluate.name=narrow evaluate.variables=[ta,ts]
+
+It leaves a folder in the sweep's evaluations: report.html, scores.csv, planets.csv, TensorBoard's pictures,
+and the surrogate that 'predict' loads.
+
+Exit codes: 0 done, 75 stopped and goes on when run again, 2 it cannot be done.
+"""
+
+
+PIPELINES = """\
+Overrides are hydra's; each goes to the stages that know its group.
+
+  pipeline sweep=demo                   64 planets of the energy-balance model, on this machine
+  pipeline sweep=exoplasim-t21 engine=exoplasim-t21 site=perlmutter-cpu allocation.account=m1234
+  pipeline model=none                   baselines alone; model=unet is the usual
+  pipeline split.test=0.3               for training and evaluation alike
+  pipeline train:allocation.nodes=2 check:allocation.walltime=01:00:00      for one stage
+
+Exit codes: 0 done, or submitted; 3 done, and something was left out and is named; 75 stopped and goes on when
+run again; 2 it cannot be done.
+"""
+
+
+PREDICTIONS = """\
+A planet is a YAML file of lines as people write them:
+
+  stellar_flux: 900 W/m2                what is left out is as all planets trained on had it
+  co2: 400 ppm
+
+Several are a list under 'planets:', or the lines of a CSV file with names and units in its heading, as
+'stellar_flux [W/m2]'.
+
+  predict planet.yaml                   by the newest surrogate
+  predict planets.csv runs/he2022       by the newest of a sweep, or of any folder
+  predict planet.yaml -o warm.nc
+
+Exit codes: 0 predicted, 3 predicted, and a planet is outside of what was trained on, which is flagged in
+the file, 2 it cannot be done.
+"""
+
+
 GALLERY = """\
 Overrides are hydra's: source=store.zarr, spectrum=star.csv, seed=7, spectra.resolution=[100,100].
 
@@ -245,6 +291,54 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
         "[DATA] [OVERRIDE ...]",
         "a sweep's name or folder, a store, or a folder of arrays (default: the sweep made or "
         "extended last); overrides",
+    )
+
+    sub = verb(
+        "evaluate",
+        "Fit every baseline on a store with the same budget, and judge them and trained networks by planets "
+        "that none has seen.\n\n"
+        "Run it as often as you like: methods that are fitted are left alone. On site=local it runs here; on "
+        "a cluster it submits one job.",
+        EVALUATIONS,
+    )
+    over_files(
+        sub,
+        "[DATA] [TRAINING ...] [OVERRIDE ...]",
+        "a sweep's name or folder, or a store (default: the sweep made or extended last); names or "
+        "folders of trainings (default: all that lie there); overrides",
+    )
+
+    sub = verb(
+        "predict",
+        "Predict the climates of planets by a surrogate: a NetCDF file with means, 90 % intervals and flags.",
+        PREDICTIONS,
+    )
+    sub.add_argument(
+        "words",
+        nargs="*",
+        metavar="FILE [SURROGATE]",
+        help="a YAML file of planets or a table of them; a surrogate's folder, or one that has it "
+        "(default: the newest under --runs)",
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="NETCDF",
+        help="the answer (default: FILE's name with .predicted.nc, beside it)",
+    )
+
+    sub = verb(
+        "pipeline",
+        "Make a sweep, convert, check, train and evaluate: from a configuration to the report.\n\n"
+        "Run it as often as you like: what is done is left alone. On site=local it runs here; on a cluster "
+        "its stages are jobs that wait for each other.",
+        PIPELINES,
+    )
+    composing(sub)
+    sub.add_argument("--dry-run", action="store_true", help="print what would be submitted or run")
+    sub.add_argument(
+        "--folder", type=Path, help="go on with the pipeline of this sweep, as its job does"
     )
 
     sub = verb(

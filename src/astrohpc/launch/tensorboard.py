@@ -42,7 +42,7 @@ MOST_HOURS = 720
 class Shown:
     """What is served: a folder of event files, and how more is put into it."""
 
-    what: str  # sweep or training
+    what: str  # sweep, training or evaluation
     folder: Path  # of that
     site: Site
     allocation: Allocation
@@ -56,15 +56,16 @@ class Shown:
 
 
 def of_sweep(session: Session) -> Shown:
-    """A sweep's members in one file, and its trainings beside it, each under its name."""
+    """A sweep's members in one file; its trainings and evaluations beside it, each under its name."""
     folder = session.folder
 
     def feed() -> int:
         points = board.feed(folder, session.engine, views_of(session)[1], session.clock)
-        for path in sorted(folder.path.glob("trainings/*/tensorboard")):
-            link = folder.board / f"training.{path.parent.name}"
-            if not link.is_symlink():
-                link.symlink_to(Path("..") / path.relative_to(folder.path))
+        for what in ("training", "evaluation"):
+            for path in sorted(folder.path.glob(f"{what}s/*/tensorboard")):
+                link = folder.board / f"{what}.{path.parent.name}"
+                if not link.is_symlink():
+                    link.symlink_to(Path("..") / path.relative_to(folder.path))
         return points
 
     config = session.config

@@ -14,17 +14,17 @@ from astrohpc.clock import Clock
 from astrohpc.errors import ConfigError
 from astrohpc.files import readable_failures
 from astrohpc.launch.compose import compose_root
-from astrohpc.launch.jobs import ENDS, python_of, source_of, split_words, submit, tell
+from astrohpc.launch.jobs import ENDS, Ready, data_of, python_of, split_words, submit, tell
 from astrohpc.launch.output import say
 from astrohpc.launch.tensorboard import Shown
 from astrohpc.settings import build
 from astrohpc.slurm.render import render
 from astrohpc.slurm.request import Allocation, Array, JobRequest, Site
-from astrohpc.sweep.folder import SweepFolder
 from astrohpc.sweep.provenance import environment
 from astrohpc.train.run import CHECKPOINTS, SETTINGS, Run
 
 TRAININGS = "trainings"
+SCALAR = "model=scalar"  # is no network and needs no job
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,10 @@ class Order:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the command line says."""
+    if SCALAR in arguments.words:
+        from astrohpc.launch import scalars  # noqa: PLC0415 - it needs this module
+
+        return scalars.run(arguments)
     order = _order(arguments)
     with readable_failures(arguments.verb):
         if order.site.scheduler == "slurm":
@@ -65,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _here(order, dry_run=arguments.dry_run)
 
 
-def _order(arguments: argparse.Namespace) -> Order:
+def _order(arguments: argparse.Namespace, *, later: bool = False) -> Order:
     names, overrides = split_words(arguments.words)
     if len(names) > 1:
         raise ConfigError(
@@ -75,10 +79,10 @@ def _order(arguments: argparse.Namespace) -> Order:
     site = build(Site, written["site"], "site")
     allocation = build(Allocation, written["allocation"], "allocation")
     named = names[0] if names else written["train"]["data"].get("source") or None
-    data, home = _data(named, arguments.runs)
+    data, home = data_of(named, arguments.runs, TRAININGS, later=later)
     written["train"]["data"]["source"] = str(data)
     made = Run.parse(home, written)
-    _check_name(made.train.name)
+    check_name(made.train.name)
     order = Order(replace(made, folder=home / made.train.name), site, allocation)
     if order.ranks > 1 and order.members:
         raise ConfigError(
@@ -92,22 +96,8 @@ def _order(arguments: argparse.Namespace) -> Order:
     return order
 
 
-def _data(named: str | None, runs: Path) -> tuple[Path, Path]:
-    """What is trained on, and the folder in which its runs lie."""
-    source = source_of(named, runs)
-    if not SweepFolder(source).exists():
-        beside = SweepFolder(source.parent)
-        home = beside.path if beside.exists() else runs.absolute()
-        return source, home / TRAININGS
-    store = source / "store.zarr"
-    if not store.is_dir():
-        raise ConfigError(
-            f"{source.name}: it has no store to train on yet; run 'launch convert {source.name}' first."
-        )
-    return store, source / TRAININGS
-
-
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """ConfigError where a training's name cannot be a folder's."""
     if (
         not name
         or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
@@ -193,6 +183,15 @@ def _submit(order: Order, *, dry_run: bool) -> int:
     if dry_run:
         say(render(asked))
         return 0
-    each = f" for each of {order.members} members" if order.members else ""
-    submit(asked, each=each, before=lambda: _write(order))
+    submit(_ready(order))
     return 0
+
+
+def ready(arguments: argparse.Namespace) -> Ready:
+    """The job that the command line asks for; the store may be made by a job before it."""
+    return _ready(_order(arguments, later=True))
+
+
+def _ready(order: Order) -> Ready:
+    each = f" for each of {order.members} members" if order.members else ""
+    return Ready(request(order), lambda: _write(order), each)

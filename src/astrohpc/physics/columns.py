@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrohpc.errors import ConfigError
+from astrohpc.physics.integrals import like
 from astrohpc.physics.law import Amount
 from astrohpc.physics.layout import Layout
 from astrohpc.physics.thermo import q_sat, thickness_m, virtual_temperature_k
@@ -39,11 +40,16 @@ def column_integral(values: NDArray[Any], ps_pa: NDArray[Any], layers: LayerEdge
     return np.asarray((inside * air).sum(axis=-3))
 
 
-def pressure_pa(ps_pa: NDArray[Any], layers: LayerEdges) -> Array:
-    """Pressure in the middle of each layer, (..., level, lat, lon): the mean of its edges."""
-    ap, b = (0.5 * (edge[1:] + edge[:-1]) for edge in (layers.ap_pa, layers.b))
-    ps = np.asarray(ps_pa, dtype=np.float64)[..., None, :, :]
-    return np.asarray(ap[:, None, None] + b[:, None, None] * ps)
+def pressure_pa(ps_pa: Any, layers: LayerEdges) -> Any:
+    """Pressure in the middle of each layer, (..., level, lat, lon): the mean of its edges.
+
+    Double precision of arrays; tensors stay what they are.
+    """
+    ps = np.asarray(ps_pa, np.float64) if isinstance(ps_pa, np.ndarray) else ps_pa
+    ap, b = (
+        like(ps, 0.5 * (edge[1:] + edge[:-1])[:, None, None]) for edge in (layers.ap_pa, layers.b)
+    )
+    return ap + b * ps[..., None, :, :]
 
 
 def hydrostatic(fields: Mapping[str, Any], layout: Layout, worlds: Worlds) -> Amount:

@@ -1,7 +1,7 @@
 """Moist air on any planet: saturation, virtual temperature, thickness of layers.
 
-What is of water comes from :mod:`astrohpc.constants`; the dry gas constant is the planet's. All of
-numpy, element by element.
+What is of water comes from :mod:`astrohpc.constants`; the dry gas constant is the planet's. All element
+by element.
 """
 
 from typing import Any
@@ -52,23 +52,19 @@ def q_sat(temperature_k: ArrayLike, pressure_pa: ArrayLike, gas_constant_jkgk: A
     return np.asarray(lightness * vapour / (dry + lightness * vapour))
 
 
-def virtual_temperature_k(
-    temperature_k: ArrayLike, humidity: ArrayLike, gas_constant_jkgk: ArrayLike
-) -> Array:
-    """The temperature at which dry air would be as light as this moist air."""
-    lightness = WATER_GAS_CONSTANT / np.asarray(gas_constant_jkgk, dtype=np.float64)
-    t, q = (np.asarray(one, dtype=np.float64) for one in (temperature_k, humidity))
-    return np.asarray(t * (1.0 + (lightness - 1.0) * q))
+def virtual_temperature_k(temperature_k: Any, humidity: Any, gas_constant_jkgk: Any) -> Any:
+    """The temperature at which dry air would be as light as this moist air; of arrays or tensors."""
+    lightness = WATER_GAS_CONSTANT / gas_constant_jkgk
+    return temperature_k * (1.0 + (lightness - 1.0) * humidity)
 
 
 def thickness_m(
-    virtual_k: ArrayLike,
-    top_pa: ArrayLike,
-    bottom_pa: ArrayLike,
-    gas_constant_jkgk: ArrayLike,
-    gravity_ms2: ArrayLike,
-) -> Array:
-    """Height between two pressures in hydrostatic balance, of air of one virtual temperature."""
-    ratio: Any = np.asarray(bottom_pa, np.float64) / np.asarray(top_pa, np.float64)
-    scale = np.asarray(gas_constant_jkgk) * np.asarray(virtual_k) / np.asarray(gravity_ms2)
-    return np.asarray(scale * np.log(ratio))
+    virtual_k: Any, top_pa: Any, bottom_pa: Any, gas_constant_jkgk: Any, gravity_ms2: Any
+) -> Any:
+    """Height between two pressures in hydrostatic balance, of air of one virtual temperature.
+
+    Of numbers, arrays or tensors, in the precision that they have.
+    """
+    ratio = bottom_pa / top_pa
+    logarithm = ratio.log() if hasattr(ratio, "log") else np.log(ratio)  # a tensor has its own
+    return gas_constant_jkgk * virtual_k / gravity_ms2 * logarithm

@@ -65,6 +65,24 @@ class Worlds:
         return Worlds(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of each planet before anything is predicted, [S] each."""
+
+    worlds: Worlds
+    starlight_wm2: Array  # at the top, mean over the sphere and the year
+    pressure_pa: Array  # of dry air at the surface, mean over the sphere
+
+    @classmethod
+    def of_planets(cls, planets: Sequence[Planet]) -> "Known":
+        """One planet a sample."""
+        return cls(
+            Worlds.of_planets(planets),
+            np.array([0.25 * one.mean_flux_wm2 for one in planets]),
+            np.array([one.surface_pressure_pa for one in planets]),
+        )
+
+
 def _number(attributes: Mapping[str, object], name: str) -> float:
     """A constant as it was written; the rotation rate is written as its period."""
     written = "rotation_period_s" if name == "rotation_rate_rads" else name

@@ -253,6 +253,25 @@ def _grid_values(name: str, axis: Axis) -> list[object]:
 
 def _table(design: Design) -> list[Draw]:
     path = Path(design.file or "").expanduser()
+    names, rows = table_rows(path)
+    _check_columns(design, path, names)
+    draws: list[Draw] = []
+    lines_of: dict[str, int] = {}  # where each planet stands
+    for number, (label, values) in enumerate(rows, start=2):
+        try:
+            draws.append(Draw(_planet(design, values), label))
+        except ConfigError as error:
+            raise ConfigError(f"file: {path}, planet line {number}: {error}") from error
+        before = lines_of.setdefault(canonical_json(asdict(draws[-1].planet)), number)
+        if before != number:
+            raise ConfigError(
+                f"file: {path}, planet lines {before} and {number} are the same planet; remove one."
+            )
+    return draws
+
+
+def table_rows(path: Path) -> tuple[list[str], list[tuple[str, dict[str, object]]]]:
+    """The columns of a table of planets, and of each line its name and its values in SI."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -271,9 +290,11 @@ def _table(design: Design) -> list[Draw]:
             f"file: {path} is not a table ({error}); is a quotation mark open?"
         ) from error
     header = [_column(path, cell) for cell in rows[0]]
-    _check_columns(design, path, [name for name, _ in header])
-    draws: list[Draw] = []
-    lines_of: dict[str, int] = {}  # where each planet stands
+    names = [name for name, _ in header]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"file: {path} has two columns {name!r}; remove one of them.")
+    found: list[tuple[str, dict[str, object]]] = []
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise ConfigError(
@@ -287,22 +308,15 @@ def _table(design: Design) -> list[Draw]:
                     label = cell.strip()
                 elif cell.strip():
                     values[name] = _cell(name, unit, cell.strip())
-            draws.append(Draw(_planet(design, values), label))
         except ConfigError as error:
             raise ConfigError(f"file: {path}, planet line {number}: {error}") from error
-        before = lines_of.setdefault(canonical_json(asdict(draws[-1].planet)), number)
-        if before != number:
-            raise ConfigError(
-                f"file: {path}, planet lines {before} and {number} are the same planet; remove one."
-            )
-    return draws
+        found.append((label, values))
+    return names, found
 
 
 def _check_columns(design: Design, path: Path, names: Sequence[str]) -> None:
     """Refuse what says one thing twice: the second word would go unheard."""
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise ConfigError(f"file: {path} has two columns {name!r}; remove one of them.")
+    for name in names:
         if name in design.fixed:
             raise ConfigError(
                 f"sweep.fixed.{name}: {path} has a column of that name; keep one of the two."

@@ -45,6 +45,9 @@ def test_a_member_ends_in_a_climate_and_little_else(whole: Path) -> None:
     summary = engine.summary(whole)
     assert 240 < float(summary["surface_temperature_k"]) < 300
     assert summary["converged"] == "false"
+    with Dataset(whole / "climate.nc") as file:  # a store tells its readers who has no equilibrium
+        assert file.converged == "false"
+        assert file.toa_balance_wm2 == summary["toa_balance_wm2"]
     assert 5 < float(summary["cpu_s"]) < 200
     assert [round(one.model_years * 365.25, 6) for one in engine.series(whole)] == [10.0, 20.0]
 

@@ -106,3 +106,6 @@ def test_seasons_are_averaged_over_whole_orbits() -> None:
     assert legs_per_cycle(make_planet(orbital_period="100 d", obliquity="20 deg"), chosen) == 40
     assert legs_per_cycle(make_planet(orbital_period="1000 d", obliquity="20 deg"), chosen) == 100
     assert legs_per_cycle(make_planet(orbital_period="100 d"), chosen) == 37
+    # Without seasons a quarter has none either.
+    quick = settings(leg_days=10.0, equilibrium_years=0.5)
+    assert legs_per_cycle(make_planet(orbital_period="100 d"), quick) == 9

@@ -94,7 +94,13 @@ def configure(
 
 
 def climate(
-    raw: str, target: str, log: str, planet: dict[str, Any], step_s: float, model: str
+    raw: str,
+    target: str,
+    log: str,
+    planet: dict[str, Any],
+    step_s: float,
+    model: str,
+    attributes: dict[str, float | str],
 ) -> dict[str, Any]:
     """Turn raw output into the canonical climate, with the stamps that the model wrote, no others."""
     from exoplasim import pyburn  # noqa: PLC0415
@@ -121,7 +127,8 @@ def climate(
         gravity=world.gravity_ms2,
         gascon=world.gas_constant_jkgk,
     )
-    convert(made, Path(target), world, Stamps(step_s=step_s, averaged=True), model=model)
+    stamps = Stamps(step_s=step_s, averaged=True)
+    convert(made, Path(target), world, stamps, model=model, attributes=attributes)
     return {}
 
 

@@ -26,12 +26,14 @@ def finish(
 ) -> Verdict:
     """Harvest the rows of ``window`` and record the end; BAD_CONFIG where they are not what was asked."""
     target = member.folder / files.CLIMATE
+    numbers = _summary(window, converged, remedies)
     try:
         harvest(
             [member.run / row.file for row in window],
             member.planet,
             target,
             asked=asked_parameters(run_input, steps=not remedies),
+            attributes=numbers,
         )
     except ConfigError as error:
         return Verdict(Outcome.BAD_CONFIG, str(error))
@@ -52,7 +54,7 @@ def finish(
         Record(
             member.digest,
             verdict,
-            _summary(window, converged, remedies),
+            numbers,
             files.climate_size(member.folder),
             converged,
             settings.max_years,

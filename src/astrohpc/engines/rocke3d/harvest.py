@@ -55,12 +55,13 @@ def harvest(
     *,
     asked: Mapping[str, object] | None = None,
     together: bool = False,
+    attributes: Mapping[str, float | str] | None = None,
 ) -> None:
     """Write the canonical output of some ``acc`` files of one run.
 
     Each file becomes a record; ``together`` makes one record of all, each weighed by its length.
     Files are read one at a time. ``asked`` holds the parameters of the rundeck, to be found again
-    in what the model says it ran.
+    in what the model says it ran; ``attributes`` are written as they are.
     """
     if not paths:
         raise ConfigError("harvest: there is no acc file; set KCOPY so that the model keeps them.")
@@ -92,6 +93,7 @@ def harvest(
             fields=_fields(records),
             layers=_layers(first),
             plev_pa=first.coordinate("aijk", "plm")[::-1] * _PA_IN_MB,
+            attributes=attributes,
         ),
     )
 

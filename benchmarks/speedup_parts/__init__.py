@@ -1,0 +1,1 @@
+"""Parts of the benchmark of speed-ups: answers and their latencies, other solvers, the tables."""
