@@ -32,6 +32,7 @@ from astrohpc.evaluate.statistics import CONFIDENCES
 OURS, GP = "scalar", "gp"
 BASELINES = ("mean", "neighbours", "ridge", "quadratic", "pca_gp")
 SEED, DRAWS, CONFIDENCE = 0, 4000, 0.9
+EARTH, ALONE = "case 0", "case 46"  # of another configuration, and beyond all others in rotation
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,7 @@ def main() -> None:
     found = {
         "training": compared(training),
         "circular": compared(circular),
+        "earth": earth(training),
         "with_circular": with_circular(training, circular),
         "circular_from_training": circular_from_training(training, circular),
     }
@@ -174,6 +176,10 @@ def about(result: Result, ours: Result, told: list[str]) -> dict[str, Any]:
     return {
         **{name: ends(values) for name, values in own.items()},
         "scalar_less": ends(other["mean_nrmse"] - own["mean_nrmse"]),
+        "nrmse_without": {
+            name: ends(over_variables(result.scores, told, name)["mean_nrmse"])
+            for name in (EARTH, ALONE)
+        },
         "coverage": {
             f"{one:g}": _listed(interval_of_mean(inside[:, place].mean(axis=1)))
             for one, inside in result.inside.items()
@@ -183,18 +189,19 @@ def about(result: Result, ours: Result, told: list[str]) -> dict[str, Any]:
     }
 
 
-def over_variables(scores: Scores, told: list[str]) -> dict[str, Array]:
+def over_variables(scores: Scores, told: list[str], without: str = "") -> dict[str, Array]:
     """Means over variables, of all planets and then of draws of them, [1 + draw]."""
-    count = len(scores.planets)
+    kept = [i for i, name in enumerate(scores.planets) if name != without]
+    count = len(kept)
     rng = np.random.default_rng([SEED, count])
     drawn = rng.multinomial(count, np.full(count, 1.0 / count), DRAWS) / count
     weights = np.vstack([np.full(count, 1.0 / count), drawn])
     skills, errors, ranked = [], [], []
     for name in told:
-        squared, base = (weights @ part for part in scores.parts(name, "skill"))
+        squared, base = (weights @ part[kept] for part in scores.parts(name, "skill"))
         skills.append(1.0 - squared / base)
         errors.append(np.sqrt(squared / base))
-        ranked.append(weights @ scores.parts(name, "crps")[0] / np.sqrt(base))
+        ranked.append(weights @ scores.parts(name, "crps")[0][kept] / np.sqrt(base))
     found = {"mean_skill": skills, "mean_nrmse": errors, "mean_crps": ranked}
     return {name: np.mean(values, axis=0) for name, values in found.items()}
 
@@ -215,6 +222,28 @@ def _shown(one: list[float]) -> str:
 
 
 # ----------------------------------------------------------------------------- one sweep for another
+def earth(training: Climates) -> dict[str, Any]:
+    """How far Earth is from what the other planets expect, and whether they are better off without it."""
+    values, place = training.values.astype(np.float64), training.names.index(EARTH)
+    others = np.flatnonzero(np.arange(len(training)) != place)
+    rows = training.take(others)
+    fitted = Scalar.of(training).fit(training.scaled[others], values[others], rows.weights, SEED)
+    told = fitted.predict(training.scaled[place : place + 1])
+    assert told.std is not None
+    away = ((values[place] - told.mean[0]) / told.std[0])[fitted.told]
+    found = {
+        "tsurf_truth_less_told": float(values[place, 0] - told.mean[0, 0]),
+        "in_standard_deviations": [float(away[0]), float(np.median(np.abs(away)))],
+        "mean_skill_of_others_without_it": float(fitted.skill_left_out[fitted.told].mean()),
+    }
+    whole = Scalar.of(training).fit(training.scaled, values, training.weights, SEED).left_out.mean
+    mean = (values.sum(axis=0) - values) / (len(values) - 1)
+    missed, apart = (((values - one)[others] ** 2).sum(axis=0) for one in (whole, mean))
+    found["mean_skill_of_others_with_it"] = float((1 - missed / apart)[fitted.told].mean())
+    print(f"Earth: {found}", flush=True)
+    return found
+
+
 def with_circular(training: Climates, circular: Climates) -> dict[str, Any]:
     """Whether the circular runs help, as planets alike, or as planets of another experiment."""
     found = {}

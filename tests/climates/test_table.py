@@ -150,8 +150,8 @@ def test_a_table_to_learn_nothing_from_is_one_sentence(
 
 
 def test_too_few_planets_and_broken_files_are_refused(tmp_path: Path) -> None:
-    few = text(tmp_path / "few.csv", "eccentricity,ts", *rows("0.0#", "#")[:7])
-    with pytest.raises(ConfigError, match="7 of 7 planets"):
+    few = text(tmp_path / "few.csv", "eccentricity,ts", *rows("0.0#", "#")[:1])
+    with pytest.raises(ConfigError, match="1 of 1 planets"):
         from_table(few)
     short = text(tmp_path / "short.csv", "eccentricity,ts", *rows("0.0#", "#"), "0.2")
     with pytest.raises(ConfigError, match="line 12: 1 cells under 2 columns"):

@@ -24,7 +24,7 @@ def test_a_table_becomes_a_surrogate_that_answers_with_intervals(launch: Launche
     table_of_planets(launch.folder / "known.csv")
     said = launch("train", "model=scalar", "known.csv", "name=first")
     assert said.code == 0, said.all
-    assert "16 planets, each left out in turn" in said.all
+    assert "16 planets, each predicted without itself" in said.all
     folder = launch.folder / "runs" / "trainings" / "first"
     scores = (folder / "leave_one_out.tsv").read_text(encoding="utf-8").splitlines()
     assert scores[1].split("\t")[:3] == ["tsurf", "degC", "16"]
@@ -57,6 +57,10 @@ def test_settings_that_a_scalar_has_not_are_refused_and_a_dry_run_writes_nothing
     said = launch("train", "model=scalar", "known.csv", "nmae=x")
     assert said.code == 2
     assert "nmae: model=scalar has no such setting" in said.all
+    table_of_planets(launch.folder / "few.csv", 8)
+    said = launch("train", "model=scalar", "few.csv")
+    assert said.code == 2
+    assert "8 planets cannot vouch for an interval of 90 %; give 9 or more" in said.all
     said = launch("train", "model=scalar", "known.csv", "--dry-run")
     assert said.code == 0, said.all
     assert not (launch.folder / "runs").exists()

@@ -13,7 +13,7 @@ from astrohpc.errors import ConfigError
 from astrohpc.planet import PARAMETERS
 
 _SAME = 1e-9  # of its size by which a number must differ between planets, to be one
-_FEWEST = 8  # planets from which anything can be learned, and intervals be vouched for
+_FEWEST = 2  # planets, to differ
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,7 +123,7 @@ def _tell(trained: "Trained", climates: "Climates", folder: Path) -> None:
             (one.label, *(f"{scores.value(one.name, metric):.3g}" for metric in _METRICS))
             for one in scores.variables
         ],
-        title=f"{count(len(scores.planets), 'planet')}, each left out in turn{mark}",
+        title=f"{count(len(scores.planets), 'planet')}, each predicted without itself{mark}",
     )
     for name in trained.untold:
         note(f"{name}: planets left out are told no better than by the mean, so it is told by that")
