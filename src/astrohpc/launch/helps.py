@@ -57,6 +57,7 @@ Overrides are hydra's: model=mlp, train.steps=5000, train.engine=ddp, site=..., 
   train archive.zarr train.optimizer.lr=3e-4
   train arrays/                         a folder with params.npy and fields.npy
   train model=scalar metrics.nc         a few numbers a planet (NetCDF with one dimension, CSV), or a store's
+                                        means; here, in seconds. It has name=, seed= and units.INPUT= alone
 
 Exit codes: 0 trained to the last step, 75 saved before it, 65 blown up, 2 it cannot be done.
 """
