@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 WORDS = (
     *("sweep=exoplasim-t21", "sweep.n=8", "site=slurm-test", "site.query_interval_s=1"),
     *("engine=exoplasim-t21", "engine.run_days=10", "engine.leg_days=5", "engine.output_days=5"),
-    *("engine.layers=5", "engine.climate_days=5", "sweep:allocation.members_per_task=2"),
+    *("engine.climate_days=5", "sweep:allocation.members_per_task=2"),
     *("engine.equilibrium_years=0.2", "engine.tolerance_wm2=50", "engine.tolerance_k=10"),
     *("evaluate.methods=[mean,ridge,pca_gp]", "evaluate.trials=1", "evaluate.folds=3"),
     *("split.test=0.3", "split.corner=0", "split.validation=0.15", "evaluate.unconverged=true"),
