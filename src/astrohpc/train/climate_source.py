@@ -1,13 +1,14 @@
 """Mean climates as samples: a planet a sample, those to validate with behind those to train on.
 
 Planets to test with, and those of the corner, are not among them, so that no training can have seen
-them. A batch has ``params`` in SI, ``scaled`` of 0 to 1, ``fields``, and where there is a first guess
-``guess`` and ``spread``.
+them. A batch has ``params`` in SI, ``scaled`` of 0 to 1, ``fields``, ``number`` of a planet, and where
+there is a first guess ``guess`` and ``spread``.
 """
 
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,10 +51,11 @@ class ClimateSource:
         self.weights = climates.weights.reshape(channels, cells)
         self.area = (self.weights.mean(axis=0) / self.weights.mean()).reshape(self._cells)
         shape = (len(self.climates), channels, *self._cells)
-        self._arrays = {
+        self._arrays: dict[str, NDArray[Any]] = {
             "params": self.climates.params.astype(np.float32),
             "fields": self.climates.values.reshape(shape),
             "scaled": self.climates.scaled.astype(np.float32),
+            "number": np.arange(len(self.climates)),
         }
         if guess is not None:
             self._arrays |= {
@@ -90,7 +92,11 @@ class ClimateSource:
     def room(self, count: int, *, pinned: bool) -> Batch:
         """Memory for a batch."""
         return {
-            name: torch.empty((count, *one.shape[1:]), pin_memory=pinned)
+            name: torch.empty(
+                (count, *one.shape[1:]),
+                dtype=torch.int64 if one.dtype.kind == "i" else torch.float32,
+                pin_memory=pinned,
+            )
             for name, one in self._arrays.items()
         }
 

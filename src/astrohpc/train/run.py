@@ -2,7 +2,8 @@
 
 train.json        the settings        checkpoints/   everything, to go on from
 provenance.json   what made it        tensorboard/   one event file
-network.json      of a U-Net: what it is made of, and in guess/ what it starts from
+network.json      of a U-Net: what it is made of, in guess/ what it starts from, in trust.json how far
+                  it is believed beside that
 member-0/ …       of an ensemble, instead of the last three: each member's own folder
 """
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SETTINGS, PROVENANCE, CHECKPOINTS = "train.json", "provenance.json", "checkpoints"
 NETWORK = "network.json"  # what a U-Net is made of, without its weights
 BOARD = "tensorboard"
+TRUST = "trust.json"  # how far a U-Net is believed beside its first guess
 MEMBER = "member-"  # of an ensemble, and its number
 
 
@@ -131,6 +133,18 @@ def trainer_of(
             "provenance": run.provenance(),
         },
     )
+
+
+def finish(run: Run, trainer: "Trainer") -> None:
+    """What is left to do after the last step."""
+    from astrohpc.train import trust  # noqa: PLC0415 - torch
+    from astrohpc.train.surrogate_task import ResidualFields  # noqa: PLC0415
+
+    task = trainer.task
+    if isinstance(task, ResidualFields) and trainer.engine.rank == 0:
+        found = trust.settle(run.folder, task)
+        shares = ", ".join(f"{name} {share:.1f}" for name, share in found.items())
+        trainer.say(f"believed beside its first guess, from 0 to 1: {shares}")
 
 
 def task_of(source: "Source", model: ModelSettings) -> "Task":
