@@ -13,7 +13,7 @@ from astrohpc.errors import ConfigError
 from astrohpc.planet import PARAMETERS
 
 _SAME = 1e-9  # of its size by which a number must differ between planets, to be one
-_FEWEST = 8  # planets from which anything can be learned, and intervals be vouched for
+_FEWEST = 2  # planets, to differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +112,13 @@ def asked_in_table(
             raise ConfigError(
                 f"{path}: it has no {one.name}, which the surrogate was trained on; add that column."
             )
-        found = reading(by_name[one.name], trained=(one, written.get(one.name, "")))
-        gaps = np.flatnonzero(~np.isfinite(found.values))
+        gaps = np.flatnonzero(~np.isfinite(by_name[one.name].values))
         if len(gaps):
             raise ConfigError(
                 f"{path}: {columns.names[int(gaps[0])]} has no {one.name}; fill the gap, or remove "
                 "the planet."
             )
+        found = reading(by_name[one.name], trained=(one, written.get(one.name, "")))
         rows.append(found.values)
         if found.said:
             said.append(found.said)

@@ -203,9 +203,8 @@ class Scalar:
         parts = parts_of(self._features.groups)
         folds = range(int(data.fold.max()) + 1)
         some = slice(self.most_for_sizes)
-        if not data.told.any():
-            sizes = priors(parts)[0]
-        else:
+        sizes, _ = priors(parts)
+        if data.told.any():
             sizes = learned(parts, features[some], rows[some])
         fold_sizes = np.tile(sizes, (len(folds), 1))
         if data.told.any() and len(rows) <= _ONE_BY_ONE:

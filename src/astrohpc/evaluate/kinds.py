@@ -17,6 +17,7 @@ KINDS: Mapping[str, str] = {
     "mean": "astrohpc.emulate.simple:Mean",
     "ridge": "astrohpc.emulate.ridge:Ridge",  # linear and quadratic
     "pca_gp": "astrohpc.emulate.gp:PcaGp",
+    "scalar": "astrohpc.emulate.scalar:Scalar",
     "unet": "astrohpc.evaluate.networks:Ensemble",
 }
 

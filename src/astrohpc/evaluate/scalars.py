@@ -12,10 +12,11 @@ from astrohpc.emulate.scalar import Scalar
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate.domain import Domain
 from astrohpc.evaluate.metrics import Scores, score
-from astrohpc.evaluate.surrogate import Asked, Common, Surrogate
+from astrohpc.evaluate.surrogate import LEVEL, Asked, Common, Surrogate
 
 NAME = "scalar"
 _WRITTEN = "written"
+_FEWEST = int(np.ceil(LEVEL / (1.0 - LEVEL) - 1e-9))  # planets that can vouch for an interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,11 @@ class Trained:
 
 def train_scalar(climates: Climates, written: Mapping[str, str], seed: int) -> Trained:
     """Learn from all planets; ``written`` has the units in which a table wrote its inputs."""
+    if len(climates) < _FEWEST:
+        raise ConfigError(
+            f"{climates.source}: {len(climates)} planets cannot vouch for an interval of {100 * LEVEL:g} %; "
+            f"give {_FEWEST} or more."
+        )
     values = climates.values.astype(np.float64)
     emulator = Scalar.of(climates).fit(climates.scaled, values, climates.weights, seed)
     seen = climates.take(emulator.chosen)

@@ -66,10 +66,7 @@ def words_of(written: Sequence[str]) -> Words:
         raise ConfigError(f"{names[1]}: is one name too many; write what to train on once.")
     for key in said:
         if key not in _KEYS:
-            raise ConfigError(
-                f"{key}: model=scalar has no such setting{suggest(key, _KEYS)} It has "
-                f"{', '.join(_KEYS)}."
-            )
+            raise ConfigError(f"{key}: model=scalar has no such setting{suggest(key, _KEYS)}")
     seed = said.get("seed", "0")
     if not seed.isdecimal():
         raise ConfigError(f"seed: {seed!r} is no whole number; write for example seed=1.")
@@ -126,7 +123,7 @@ def _tell(trained: "Trained", climates: "Climates", folder: Path) -> None:
             (one.label, *(f"{scores.value(one.name, metric):.3g}" for metric in _METRICS))
             for one in scores.variables
         ],
-        title=f"{count(len(scores.planets), 'planet')}, each left out in turn{mark}",
+        title=f"{count(len(scores.planets), 'planet')}, each predicted without itself{mark}",
     )
     for name in trained.untold:
         note(f"{name}: planets left out are told no better than by the mean, so it is told by that")
