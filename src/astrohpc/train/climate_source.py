@@ -1,7 +1,8 @@
 """Mean climates as samples: a planet a sample, those to validate with behind those to train on.
 
 Planets to test with, and those of the corner, are not among them, so that no training can have seen
-them. A batch has ``params`` in SI, ``scaled`` of 0 to 1, ``fields``, ``number`` of a planet, and where
+them. A batch has ``scaled`` inputs of 0 to 1, the same as
+``params`` of 1 to 2, ``fields``, ``number`` of a planet, and where
 there is a first guess ``guess`` and ``spread``.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Climates
+from astrohpc.climates.climates import Array, Climates
 from astrohpc.climates.split import Split, split
 from astrohpc.climates.store import from_store
 from astrohpc.errors import ConfigError
@@ -52,7 +53,7 @@ class ClimateSource:
         self.area = (self.weights.mean(axis=0) / self.weights.mean()).reshape(self._cells)
         shape = (len(self.climates), channels, *self._cells)
         self._arrays: dict[str, NDArray[Any]] = {
-            "params": self.climates.params.astype(np.float32),
+            "params": as_params(self.climates.scaled).astype(np.float32),
             "fields": self.climates.values.reshape(shape),
             "scaled": self.climates.scaled.astype(np.float32),
             "number": np.arange(len(self.climates)),
@@ -109,7 +110,12 @@ class ClimateSource:
 
     def all_params(self) -> NDArray[np.float64]:
         """The inputs of all planets to train on: [planet, P]."""
-        return self.climates.params[: self.count]
+        return as_params(self.climates.scaled[: self.count])
+
+
+def as_params(scaled: Array) -> Array:
+    """Inputs for models that take those that span much for logarithms: 1 to 2, for these are so already."""
+    return 1.0 + scaled
 
 
 def open_climates(

@@ -83,13 +83,19 @@ def written(run: Path) -> tuple[Plain, State]:
         raise ConfigError(
             f"{run}: its {NETWORK} cannot be read ({error}); it is written by 'launch train model=unet'."
         ) from error
+    _, manifest = best(run)
+    tensors = best_tensors(run)
+    tensors["trust"] = _trust(run, plain, manifest.step, tensors["trust"])
+    return plain, tensors
+
+
+def best_tensors(run: Path) -> State:
+    """Weights and buffers of the best checkpoint, whole, however many ranks wrote them."""
     folder, manifest = best(run)
     content = read(folder, manifest, lambda name: name.startswith(("model", "mean", "loop")))
     if content.plain["loop"]["sharded"]:
         content = shards.joined(content, manifest.ranks, {})
-    tensors = dict(content.tensors["model"]) | dict(content.tensors.get("mean", {}))
-    tensors["trust"] = _trust(run, plain, manifest.step, tensors["trust"])
-    return plain, tensors
+    return dict(content.tensors["model"]) | dict(content.tensors.get("mean", {}))
 
 
 def _trust(run: Path, plain: Plain, step: int, whole: Tensor) -> Tensor:
