@@ -6,6 +6,7 @@ stopped before the end, 78 it cannot be done.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -58,7 +59,8 @@ def _evaluated(folder: Path, clock: Any, say: Callable[[str], None]) -> Any:
 
     began = clock.now()
     job = Job.of(folder)
-    results = evaluate(job, clock, lambda: bool(_stopping), say)
+    number = os.environ.get("SLURM_JOB_ID", "")
+    results = evaluate(job, clock, lambda: bool(_stopping), say, number)
     if results is None:
         say("stopped as asked; the same command goes on from here")
         return Outcome.CHECKPOINTED

@@ -78,7 +78,7 @@ def _trained(job: Any, clock: Any, say: Callable[[str], None]) -> Any:
     from astrohpc.train.engines.failures import RanksDiffer  # noqa: PLC0415
     from astrohpc.train.guards import BlownUp  # noqa: PLC0415
     from astrohpc.train.precision import Precision  # noqa: PLC0415
-    from astrohpc.train.run import trainer_of  # noqa: PLC0415
+    from astrohpc.train.run import finish, trainer_of  # noqa: PLC0415
     from astrohpc.train.step import Interrupted  # noqa: PLC0415
 
     precision = Precision(job.train.precision)
@@ -89,6 +89,8 @@ def _trained(job: Any, clock: Any, say: Callable[[str], None]) -> Any:
     try:
         trainer = trainer_of(job, engine, clock, say, lambda: bool(_stopping))
         ending = trainer.run()
+        if ending == "done":
+            finish(job, trainer)
         weights = engine.checksum()
     except BlownUp as error:
         if engine.rank == 0:

@@ -43,8 +43,9 @@ def write(folder: Path, surrogate: Surrogate, provenance: Mapping[str, Any]) -> 
     """Write a surrogate, over another one if there is one."""
     arrays: Arrays = {"weights": surrogate.weights}
     arrays |= {f"axes/{name}": values for name, values in surrogate.axes.items()}
+    kind = kinds.kind_of(surrogate.emulator)
     said, own = surrogate.emulator.state()
-    emulator = {"kind": kinds.kind_of(surrogate.emulator), "arguments": said}
+    emulator = {"kind": kind, "arguments": said}
     arrays |= {f"emulator/{name}": values for name, values in own.items()}
     calibration = None
     if surrogate.calibration is not None:

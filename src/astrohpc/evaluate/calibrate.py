@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 SCHEMA = 1
 _SIGMA = 0.68  # the confidence whose width tells what one standard deviation is
 _LEAST_STD = 1e-4  # of a level's usual one; below it nobody knows a value better than it is stored
-_FEWEST_PLANETS = 3
+FEWEST_PLANETS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +144,10 @@ def calibrate(climates: Climates, prediction: Prediction, *, by_level: bool = Tr
     planets where it is itself judged.
     """
     wanted = climates.values.shape
-    if prediction.mean.shape != wanted or len(climates) < _FEWEST_PLANETS:
+    if prediction.mean.shape != wanted or len(climates) < FEWEST_PLANETS:
         raise ConfigError(
             f"calibration: predictions of shape {prediction.mean.shape} for {wanted[0]} planets of "
-            f"{wanted[1]} values; give out-of-fold predictions of {_FEWEST_PLANETS} planets or more."
+            f"{wanted[1]} values; give out-of-fold predictions of {FEWEST_PLANETS} planets or more."
         )
     names, columns, weights = _groups(climates, by_level)
     confidences = sorted({*CONFIDENCES, _SIGMA})

@@ -14,6 +14,7 @@ from astrohpc.climates.split import Split
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate import kinds
+from astrohpc.evaluate.calibrate import FEWEST_PLANETS
 from astrohpc.evaluate.fitted import JUDGED, Fitted, calibrations
 from astrohpc.files import digest
 from astrohpc.models.settings import UnetSettings
@@ -99,6 +100,12 @@ def check_fits(run: Path, climates: Climates, parts: Split) -> None:
         raise ConfigError(
             f"{run.name}: it was trained on {', '.join(theirs)}, and {climates.source} gives "
             f"{', '.join(ours)}; name the same evaluate.variables, or train again."
+        )
+    if len(parts.validation) < FEWEST_PLANETS:
+        raise ConfigError(
+            f"{run.name}: its intervals are calibrated on validation planets, and there are "
+            f"{len(parts.validation)} of the {FEWEST_PLANETS} that this takes; write a larger "
+            "split.validation."
         )
     assert isinstance(about.model, UnetSettings)
     if guess_of(run).seen != wanted(climates, parts, about.model, about.train.data.split.seed):

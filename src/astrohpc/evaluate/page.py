@@ -91,6 +91,7 @@ def _facts(results: Results) -> Iterator[str]:
             ("astrohpc", text(said.get("astrohpc", "unknown"))),
             ("commit", text(said.get("git_commit") or "unknown (installed, not a checkout)")),
             ("Python", text(said.get("python", "unknown"))),
+            *([("Slurm job", text(said["slurm_job"]))] if "slurm_job" in said else []),
         ]
     )
     yield "<h2>Domain</h2><p>Of what is learned nothing is known beyond it.</p>" + table(

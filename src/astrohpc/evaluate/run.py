@@ -63,7 +63,11 @@ class Results:
 
 
 def evaluate(
-    job: Job, clock: Clock, stop: Callable[[], bool], say: Callable[[str], None]
+    job: Job,
+    clock: Clock,
+    stop: Callable[[], bool],
+    say: Callable[[str], None],
+    slurm_job: str = "",
 ) -> Results | None:
     """Do it; None where it was stopped before its end."""
     settings = job.settings
@@ -104,7 +108,7 @@ def evaluate(
         },
         settings=settings,
         notes=tuple(notes),
-        provenance=job.provenance(),
+        provenance=job.provenance() | ({"slurm_job": slurm_job} if slurm_job else {}),
     )
 
 

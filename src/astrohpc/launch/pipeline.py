@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace, clock: Clock) -> int:
     with readable_failures("runs"):
         if arguments.folder is not None:
             folder = SweepFolder(arguments.folder.absolute())
-            return _go_on(Session.of(folder, clock, note), _read(folder))
+            return _go_on(_looked(folder, clock), _read(folder))
         plan = _plan(arguments.overrides, arguments.config_dir)
         written = compose(plan.words["sweep"], plan.config_dir, arguments.runs)
         session = sweeping.open_session(written, clock)
@@ -213,6 +213,16 @@ def _go_on(session: Session, plan: Plan) -> int:
     for stage in plan.stages[1:]:
         after = [submit(readies[stage](plan.arguments(stage, folder.path)), after)]
     return 0
+
+
+def _looked(folder: SweepFolder, clock: Clock) -> Session:
+    """The sweep as it stands; where its keeper was lost, its work is done first."""
+    session = Session.of(folder, clock, note)
+    book = session.ledger.fold()
+    if book.open() and not book.open("keeper"):
+        sweeping.keep(folder, clock)
+        session = Session.of(folder, clock, note)
+    return session
 
 
 def _driver(session: Session, waits: Sequence[str]) -> JobRequest:

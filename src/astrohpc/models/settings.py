@@ -64,15 +64,16 @@ class UnetSettings:
     guess: Literal["mean", "ridge", "quadratic", "pca_gp"] = "pca_gp"
     trials: int = 8  # settings of the guess that are tried
     folds: int = 5  # of planets, each guessed by what learned from the others
-    width: int = 48  # channels of the finest stage; the n-th has n times as many
+    width: int = 32  # channels of the finest stage; the n-th has n times as many
     stages: int = 2  # times that cells are doubled after the patches
     blocks: int = 1  # of a stage, on the way down and up
     patch: int = 2  # cells by cells that the first layer takes as one
     dropout: float = 0.1
     loss: Literal["nll", "crps"] = "nll"
-    beta: float = (
-        0.5  # of nll: 0 is the likelihood, 1 weighs squared errors alike however unsure it is
-    )
+    # Of nll: 0 is the likelihood, 1 weighs squared errors alike however unsure it is.
+    beta: float = 0.5
+    # Of conservation laws, in their residuals of the guess, beside the loss of a variable.
+    soft: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.patch, self.trials) < 1 or self.stages < 0:
@@ -82,9 +83,11 @@ class UnetSettings:
             )
         if self.folds < 2:
             raise ConfigError(f"folds: {self.folds} leave nothing to guess from; write 2 or more.")
-        for name in ("dropout", "beta"):
-            if not 0 <= getattr(self, name) <= (0.9 if name == "dropout" else 1.0):
-                raise ConfigError(f"{name}: {getattr(self, name)} is not a share; write 0 to 0.9.")
+        for name, most in (("dropout", 0.9), ("beta", 1.0), ("soft", 100.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"{name}: {getattr(self, name)} is out of bounds; write 0 to {most:g}."
+                )
 
 
 ModelSettings = MlpSettings | TransformerSettings | UnetSettings

@@ -49,7 +49,7 @@ class UnetShape:
     lat: tuple[float, ...]  # degrees
     lon: tuple[float, ...]
     depth: tuple[float, ...]  # of each level: the share of the air that lies above
-    width: int = 48
+    width: int = 32
     stages: int = 2
     blocks: int = 1
     patch: int = 2
@@ -92,6 +92,7 @@ class Unet(InUnits):
     """Scaled inputs and a first guess with its spread to a better mean and spread, [B, channel, cell]."""
 
     unit: Tensor
+    trust: Tensor
     places: Tensor
 
     def __init__(self, shape: UnetShape) -> None:
@@ -102,6 +103,8 @@ class Unet(InUnits):
         self.flat = [one for one in shape.variables if not one.levels]
         # What a spread of the residual is: the unit in which this network thinks.
         self.register_buffer("unit", torch.ones(channels, device="cpu"))
+        # How far each channel is believed, from 0 (the guess alone) to 1.
+        self.register_buffer("trust", torch.ones(channels, device="cpu"))
         self.register_buffer("places", _places(shape), persistent=False)
         self.steps = _halvings(shape)
         widths = [shape.width * (1 + stage) for stage in range(len(self.steps))]
@@ -138,7 +141,7 @@ class Unet(InUnits):
     def beginnings(self) -> Mapping[str, float]:
         """Nothing is added to the guess at first, and planets are treated nearly alike."""
         zero = {f"last.{name}.weight": 0.0 for name in self.last}
-        return zero | {f"blocks.{i}.film.weight": 0.02 for i in range(len(self.blocks))}
+        return zero | {f"blocks.{i}.film.weight": 0.1 for i in range(len(self.blocks))}
 
     def described(self) -> Mapping[str, str]:
         """Where the cells lie and what the channels are."""
@@ -158,7 +161,8 @@ class Unet(InUnits):
         x = self._through(x, told)
         more_BCK, fold_BCK = self._answers(x).to(self.unit.dtype).unbind(-1)
         fold_BCK = MOST_FOLD * torch.tanh(fold_BCK / MOST_FOLD)
-        return guess_BCK + unit_C1 * more_BCK, spread_BCK * fold_BCK.exp()
+        trust_C1 = self.trust[:, None]
+        return guess_BCK + trust_C1 * unit_C1 * more_BCK, spread_BCK * (trust_C1 * fold_BCK).exp()
 
     def _stem(self, guess_BCK: Tensor, spread_BCK: Tensor) -> Tensor:
         """Guess, its spread, and where a cell is; groups of cells become one."""

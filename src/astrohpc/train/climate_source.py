@@ -1,19 +1,21 @@
 """Mean climates as samples: a planet a sample, those to validate with behind those to train on.
 
 Planets to test with, and those of the corner, are not among them, so that no training can have seen
-them. A batch has ``params`` in SI, ``scaled`` of 0 to 1, ``fields``, and where there is a first guess
-``guess`` and ``spread``.
+them. A batch has ``scaled`` inputs of 0 to 1, the same as
+``params`` of 1 to 2, ``fields``, ``number`` of a planet, and where
+there is a first guess ``guess`` and ``spread``.
 """
 
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Climates
+from astrohpc.climates.climates import Array, Climates
 from astrohpc.climates.split import Split, split
 from astrohpc.climates.store import from_store
 from astrohpc.errors import ConfigError
@@ -50,10 +52,11 @@ class ClimateSource:
         self.weights = climates.weights.reshape(channels, cells)
         self.area = (self.weights.mean(axis=0) / self.weights.mean()).reshape(self._cells)
         shape = (len(self.climates), channels, *self._cells)
-        self._arrays = {
-            "params": self.climates.params.astype(np.float32),
+        self._arrays: dict[str, NDArray[Any]] = {
+            "params": as_params(self.climates.scaled).astype(np.float32),
             "fields": self.climates.values.reshape(shape),
             "scaled": self.climates.scaled.astype(np.float32),
+            "number": np.arange(len(self.climates)),
         }
         if guess is not None:
             self._arrays |= {
@@ -90,7 +93,11 @@ class ClimateSource:
     def room(self, count: int, *, pinned: bool) -> Batch:
         """Memory for a batch."""
         return {
-            name: torch.empty((count, *one.shape[1:]), pin_memory=pinned)
+            name: torch.empty(
+                (count, *one.shape[1:]),
+                dtype=torch.int64 if one.dtype.kind == "i" else torch.float32,
+                pin_memory=pinned,
+            )
             for name, one in self._arrays.items()
         }
 
@@ -103,7 +110,12 @@ class ClimateSource:
 
     def all_params(self) -> NDArray[np.float64]:
         """The inputs of all planets to train on: [planet, P]."""
-        return self.climates.params[: self.count]
+        return as_params(self.climates.scaled[: self.count])
+
+
+def as_params(scaled: Array) -> Array:
+    """Inputs for models that take those that span much for logarithms: 1 to 2, for these are so already."""
+    return 1.0 + scaled
 
 
 def open_climates(

@@ -150,7 +150,7 @@ def read_guess(folder: Path, seen: str) -> FirstGuess:
             raise Unreadable("it is not what was written")
         file = TensorFile(path)
         arrays = {name: file[name].numpy() for name in file}
-    except (OSError, ValueError, Unreadable) as error:
+    except (OSError, ValueError, KeyError, Unreadable) as error:
         raise ConfigError(
             f"{path}: the first guess cannot be read ({error}); remove {path.parent}, and it is found anew."
         ) from error

@@ -4,6 +4,7 @@
         network = rebuilt(plain, tensors)
 
 The checkpoint that validated best is taken, with the running mean of its weights where there is one.
+What a network adds is believed as far as validation told at the end (``trust.py``).
 """
 
 import json
@@ -22,7 +23,7 @@ from astrohpc.models.unet import Unet
 from astrohpc.train import shards
 from astrohpc.train.checkpoint import Manifest, folder_of, read, read_manifest, steps_there, verify
 from astrohpc.train.first_guess import FirstGuess, read_guess
-from astrohpc.train.run import CHECKPOINTS, NETWORK, Run
+from astrohpc.train.run import CHECKPOINTS, NETWORK, TRUST, Run
 from astrohpc.train.tensorfile import Unreadable
 
 _AT_ONCE = 16  # planets
@@ -33,7 +34,7 @@ State = dict[str, Tensor]
 
 def networks(folder: Path) -> list[tuple[Plain, State]]:
     """Of a run's folder, or of each member of an ensemble."""
-    return [_network(member) for member in members(folder)]
+    return [written(member) for member in members(folder)]
 
 
 def rebuilt(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Unet:
@@ -74,19 +75,41 @@ def best(run: Path) -> tuple[Path, Manifest]:
     return folder, manifest
 
 
-def _network(run: Path) -> tuple[Plain, State]:
+def written(run: Path) -> tuple[Plain, State]:
+    """The network of one training, from its best checkpoint."""
     try:
         plain = json.loads((run / NETWORK).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{run}: its {NETWORK} cannot be read ({error}); it is written by 'launch train model=unet'."
         ) from error
+    _, manifest = best(run)
+    tensors = best_tensors(run)
+    tensors["trust"] = _trust(run, plain, manifest.step, tensors["trust"])
+    return plain, tensors
+
+
+def best_tensors(run: Path) -> State:
+    """Weights and buffers of the best checkpoint, whole, however many ranks wrote them."""
     folder, manifest = best(run)
     content = read(folder, manifest, lambda name: name.startswith(("model", "mean", "loop")))
     if content.plain["loop"]["sharded"]:
         content = shards.joined(content, manifest.ranks, {})
-    tensors = dict(content.tensors["model"]) | dict(content.tensors.get("mean", {}))
-    return plain, tensors
+    return dict(content.tensors["model"]) | dict(content.tensors.get("mean", {}))
+
+
+def _trust(run: Path, plain: Plain, step: int, whole: Tensor) -> Tensor:
+    """How far each channel is believed; wholly, if nobody has asked yet."""
+    path = run / TRUST
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if said.get("step") != step:
+        return whole
+    channels = [
+        said["trust"][one["name"]]
+        for one in plain["variables"]
+        for _ in range(max(1, one["levels"]))
+    ]
+    return torch.tensor(channels, dtype=whole.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 train.json        the settings        checkpoints/   everything, to go on from
 provenance.json   what made it        tensorboard/   one event file
-network.json      of a U-Net: what it is made of, and in guess/ what it starts from
+network.json      of a U-Net: what it is made of, in guess/ what it starts from, in trust.json how far
+                  it is believed beside that
 member-0/ …       of an ensemble, instead of the last three: each member's own folder
 """
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 SETTINGS, PROVENANCE, CHECKPOINTS = "train.json", "provenance.json", "checkpoints"
 NETWORK = "network.json"  # what a U-Net is made of, without its weights
 BOARD = "tensorboard"
+DIRECT = "direct.json"  # what another network over mean climates is made of, and how far off it is
+TRUST = "trust.json"  # how far a U-Net is believed beside its first guess
 MEMBER = "member-"  # of an ensemble, and its number
 
 
@@ -131,6 +134,24 @@ def trainer_of(
             "provenance": run.provenance(),
         },
     )
+
+
+def finish(run: Run, trainer: "Trainer") -> None:
+    """What is left to do after the last step."""
+    from astrohpc.train import direct, trust  # noqa: PLC0415 - torch
+    from astrohpc.train.climate_source import ClimateSource  # noqa: PLC0415
+    from astrohpc.train.fields import Fields  # noqa: PLC0415
+    from astrohpc.train.surrogate_task import ResidualFields  # noqa: PLC0415
+
+    task, source = trainer.task, trainer.source
+    if trainer.engine.rank != 0 or not isinstance(source, ClimateSource):
+        return
+    if isinstance(task, Fields):
+        direct.settle(run.folder, task, source, run.model)
+    if isinstance(task, ResidualFields):
+        found = trust.settle(run.folder, task)
+        shares = ", ".join(f"{name} {share:.1f}" for name, share in found.items())
+        trainer.say(f"believed beside its first guess, from 0 to 1: {shares}")
 
 
 def task_of(source: "Source", model: ModelSettings) -> "Task":

@@ -20,6 +20,7 @@ from astrohpc.models.unet import LEAST_SPREAD, MOST_FOLD, Channel, Unet, UnetSha
 from astrohpc.train import initial
 from astrohpc.train.climate_source import ClimateSource
 from astrohpc.train.first_guess import unit_of
+from astrohpc.train.soft_laws import SoftLaws
 from astrohpc.train.sources import Batch
 from astrohpc.train.task import Loss
 
@@ -41,7 +42,12 @@ class ResidualFields:
         errors = source.climates.values[known].astype(np.float64) - guess.mean[known]
         unit = unit_of(errors, source.climates.weights, channels)
         self._unit = torch.from_numpy(unit)
-        self._share = torch.from_numpy(source.weights.copy())
+        self.share = torch.from_numpy(source.weights.copy())
+        self.laws = None
+        if settings.soft:
+            self.laws = SoftLaws(
+                source.climates, source.count, guess.mean[known].astype(np.float64)
+            )
         self._part_of = torch.zeros(channels, dtype=torch.int64)
         for i, part in enumerate(source.channels.values()):
             self._part_of[part] = i
@@ -66,7 +72,7 @@ class ResidualFields:
     def ahead(self, batch: Batch) -> Batch:
         """Fields as [B, C, cell]."""
         names = {"fields": "targets", "guess": "guess", "spread": "spread"}
-        return {"scaled": batch["scaled"]} | {
+        return {"scaled": batch["scaled"], "number": batch["number"]} | {
             new: batch[old].flatten(2) for old, new in names.items()
         }
 
@@ -81,15 +87,19 @@ class ResidualFields:
         # In float32 at least, for variances of bfloat16 are no variances.
         with torch.autocast(mean.device.type, enabled=False):
             unit = self._unit.to(mean.device, mean.dtype)[:, None]
-            share = self._share.to(mean.device, mean.dtype)
+            share = self.share.to(mean.device, mean.dtype)
             error = (batch["targets"] - mean) / unit
             # What is validated is not made smaller by a weight: the same proper score for every loss.
             score = self._score if torch.is_grad_enabled() else crps
             scores = score(error, spread / unit, self.settings.beta) * share
+        total = scores.sum()
+        if self.laws is not None and torch.is_grad_enabled():
+            broken = self.laws(mean, batch["number"]).sum()
+            total = total + self.settings.soft * len(self.parts) * broken
         with torch.no_grad():
             squares = (error.detach() * unit).square() * share
             parts, by_part = self._by_part(scores.detach()), self._by_part(squares)
-        return Loss(scores.sum(), parts, by_part)
+        return Loss(total, parts, by_part)
 
     def predict(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the data have, and what the network makes of the same planets."""
