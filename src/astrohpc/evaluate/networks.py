@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Array, Climates
+from astrohpc.climates.climates import Array, Climates, digest_of
 from astrohpc.climates.split import Split
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
@@ -21,7 +21,7 @@ from astrohpc.models.settings import UnetSettings
 from astrohpc.models.unet import Unet
 from astrohpc.physics.projections import Projection
 from astrohpc.train.first_guess import wanted
-from astrohpc.train.networks import best, combined, guess_of, members, networks, rebuilt
+from astrohpc.train.networks import combined, guess_of, networks, rebuilt
 from astrohpc.train.run import Run
 
 Plain = dict[str, Any]
@@ -85,7 +85,12 @@ def state_of(run: Path) -> str:
             f"{run.name}: only networks of model=unet say how sure they are of a mean climate and can be "
             "judged beside the baselines; leave this training out."
         )
-    return digest([[str(member.name), best(member)[1].files] for member in members(run)])
+    return digest(
+        [
+            [plain, {name: digest_of(one.cpu().numpy()) for name, one in tensors.items()}]
+            for plain, tensors in networks(run)
+        ]
+    )
 
 
 def check_fits(run: Path, climates: Climates, parts: Split) -> None:
