@@ -76,7 +76,9 @@ class Direct:
     def restored(cls, said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """From ``state``."""
         tensors = {
-            name: torch.from_numpy(np.array(one)) for name, one in arrays.items() if name != "spread"
+            name: torch.from_numpy(np.array(one))
+            for name, one in arrays.items()
+            if name != "spread"
         }
         return cls(dict(said), _made(said, tensors), np.asarray(arrays["spread"], np.float64))
 
