@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = {
     "pca_gp": "astrohpc.emulate.gp:PcaGp",
     "scalar": "astrohpc.emulate.scalar:Scalar",
     "unet": "astrohpc.evaluate.networks:Ensemble",
+    "network": "astrohpc.train.direct:Direct",
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Array, Climates
+from astrohpc.climates.climates import Array, Climates, digest_of
 from astrohpc.climates.split import Split
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
@@ -20,9 +20,11 @@ from astrohpc.files import digest
 from astrohpc.models.settings import UnetSettings
 from astrohpc.models.unet import Unet
 from astrohpc.physics.projections import Projection
+from astrohpc.train.climate_source import ClimateSource
+from astrohpc.train.direct import Direct
 from astrohpc.train.first_guess import wanted
 from astrohpc.train.networks import best, combined, guess_of, members, networks, rebuilt
-from astrohpc.train.run import Run
+from astrohpc.train.run import DIRECT, Run
 
 Plain = dict[str, Any]
 
@@ -80,18 +82,27 @@ class Ensemble:
 
 def state_of(run: Path) -> str:
     """What a run has learned so far, as a digest; ConfigError where it has nothing that can be judged."""
-    if not isinstance(Run.of(run).model, UnetSettings):
+    if not _is_unet(Run.of(run)) and not (run / DIRECT).is_file():
         raise ConfigError(
-            f"{run.name}: only networks of model=unet say how sure they are of a mean climate and can be "
-            "judged beside the baselines; leave this training out."
+            f"{run.name}: only networks that learned fields of mean climates to the last step can be judged "
+            "beside the baselines; train model=unet, or another with train.data.climates=true, or leave "
+            "this training out."
         )
-    return digest([[str(member.name), best(member)[1].files] for member in members(run)])
+    if not _is_unet(Run.of(run)):
+        return digest([[str(member.name), best(member)[1].files] for member in members(run)])
+    return digest(
+        [
+            [plain, {name: digest_of(one.cpu().numpy()) for name, one in tensors.items()}]
+            for plain, tensors in networks(run)
+        ]
+    )
 
 
 def check_fits(run: Path, climates: Climates, parts: Split) -> None:
     """ConfigError where it learned other variables, or from other planets than these."""
     about = Run.of(run)
-    plain = networks(run)[0][0]["variables"]
+    alone = None if _is_unet(about) else Direct.of(run).plain
+    plain = (alone or networks(run)[0][0])["variables"]
     theirs = [f"{one['name']} ({one['levels']} levels)" for one in plain]
     ours = [
         f"{one.name} ({one.shape[0] if one.levels else 0} levels)" for one in climates.variables
@@ -107,8 +118,13 @@ def check_fits(run: Path, climates: Climates, parts: Split) -> None:
             f"{len(parts.validation)} of the {FEWEST_PLANETS} that this takes; write a larger "
             "split.validation."
         )
-    assert isinstance(about.model, UnetSettings)
-    if guess_of(run).seen != wanted(climates, parts, about.model, about.train.data.split.seed):
+    if alone is not None:
+        same = bool(alone["data"] == ClimateSource(climates, parts).digest)
+    else:
+        assert isinstance(about.model, UnetSettings)
+        split_seed = about.train.data.split.seed
+        same = guess_of(run).seen == wanted(climates, parts, about.model, split_seed)
+    if not same:
         raise ConfigError(
             f"{run.name}: it was trained on other planets than {climates.source} is split into here, and may "
             "have seen those that judge it; write the same split.* for both, or train again."
@@ -123,23 +139,28 @@ def fit_networks(
     projections: Sequence[Projection],
 ) -> Fitted:
     """What trained networks say; their intervals follow from the validation planets."""
-    ensemble = Ensemble.of(run)
-    everyone = climates.scaled
-    said = {part: ensemble.predict(everyone[getattr(parts, part)]) for part in JUDGED}
-    plain, exact = calibrations(climates.take(parts.validation), said["validation"], projections)
     about = Run.of(run)
+    found: Ensemble | Direct = Ensemble.of(run) if _is_unet(about) else Direct.of(run)
+    made = found.networks if isinstance(found, Ensemble) else (found.network,)
+    everyone = climates.scaled
+    said = {part: found.predict(everyone[getattr(parts, part)]) for part in JUDGED}
+    plain, exact = calibrations(climates.take(parts.validation), said["validation"], projections)
     return Fitted(
         name=name,
         trained=True,
         settings={
-            "networks": len(ensemble.networks),
+            "networks": len(made),
             "steps": about.train.steps,
-            "weights": sum(one.numel() for one in ensemble.networks[0].parameters()),
+            "weights": sum(one.numel() for one in made[0].parameters()),
         },
         skill=None,
         cpu_s=None,
         said=said,
         plain=plain,
         exact=exact,
-        emulator=ensemble,
+        emulator=found,
     )
+
+
+def _is_unet(about: Run) -> bool:
+    return isinstance(about.model, UnetSettings)

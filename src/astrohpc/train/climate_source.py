@@ -1,9 +1,8 @@
 """Mean climates as samples: a planet a sample, those to validate with behind those to train on.
 
 Planets to test with, and those of the corner, are not among them, so that no training can have seen
-them. A batch has ``scaled`` inputs of 0 to 1, the same as
-``params`` of 1 to 2, ``fields``, ``number`` of a planet, and where
-there is a first guess ``guess`` and ``spread``.
+them. A batch has ``scaled`` inputs of 0 to 1, the same as ``params`` of 1 to 2, ``fields``, the ``number``
+of each planet, and where there is a first guess ``guess`` and ``spread``.
 """
 
 from collections.abc import Mapping
