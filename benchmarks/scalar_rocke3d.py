@@ -176,9 +176,8 @@ def about(result: Result, ours: Result, told: list[str]) -> dict[str, Any]:
     return {
         **{name: ends(values) for name, values in own.items()},
         "scalar_less": ends(other["mean_nrmse"] - own["mean_nrmse"]),
-        "nrmse_without": {
-            name: ends(over_variables(result.scores, told, name)["mean_nrmse"])
-            for name in (EARTH, ALONE)
+        "without": {
+            name: _without(result.scores, ours.scores, told, name) for name in (EARTH, ALONE)
         },
         "coverage": {
             f"{one:g}": _listed(interval_of_mean(inside[:, place].mean(axis=1)))
@@ -187,6 +186,12 @@ def about(result: Result, ours: Result, told: list[str]) -> dict[str, Any]:
         "cpu_s": round(result.cpu_s, 3),
         "variables": by_variable,
     }
+
+
+def _without(scores: Scores, ours: Scores, told: list[str], name: str) -> dict[str, list[float]]:
+    """The same where one planet does not count."""
+    own, other = (over_variables(one, told, name)["mean_nrmse"] for one in (scores, ours))
+    return {"mean_nrmse": ends(own), "scalar_less": ends(other - own)}
 
 
 def over_variables(scores: Scores, told: list[str], without: str = "") -> dict[str, Array]:

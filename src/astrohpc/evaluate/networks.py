@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from astrohpc.climates.climates import Array, Climates
+from astrohpc.climates.climates import Array, Climates, digest_of
 from astrohpc.climates.split import Split
 from astrohpc.emulate.base import Prediction
 from astrohpc.errors import ConfigError
@@ -88,7 +88,14 @@ def state_of(run: Path) -> str:
             "beside the baselines; train model=unet, or another with train.data.climates=true, or leave "
             "this training out."
         )
-    return digest([[str(member.name), best(member)[1].files] for member in members(run)])
+    if not _is_unet(Run.of(run)):
+        return digest([[str(member.name), best(member)[1].files] for member in members(run)])
+    return digest(
+        [
+            [plain, {name: digest_of(one.cpu().numpy()) for name, one in tensors.items()}]
+            for plain, tensors in networks(run)
+        ]
+    )
 
 
 def check_fits(run: Path, climates: Climates, parts: Split) -> None:

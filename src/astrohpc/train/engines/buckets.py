@@ -29,7 +29,7 @@ Wait = Callable[[Any], None]
 _ALIGN = 64  # bytes; kernels that work on many tensors at once want aligned ones
 # A small model has some buckets too, so that all but the last travel while backward runs; but not
 # smaller ones than this, of which each would cost more than it carries.
-_BUCKETS, _LEAST_BYTES = 4, 1 << 18
+_BUCKETS, _LEAST_BYTES = 2, 1 << 18
 
 
 @dataclass
