@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from support import Launcher
@@ -40,6 +42,22 @@ def test_a_sweep_becomes_an_ensemble_of_networks_that_go_on_where_they_are(
     again = launch(*QUICK, "train.ensemble=2", "train.name=both")
     assert len(re.findall("going on from step 6 of 6", again.out)) == 2
     assert re.findall(r"weights (\w+)", again.out) == weights
+    task = [
+        sys.executable,
+        "-m",
+        "astrohpc.jobs.ensemble",
+        str(run),
+        "--first",
+        "1",
+        "--count",
+        "1",
+    ]
+    alone = subprocess.run(
+        task, env=launch.environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert re.findall(r"member (\d) of 2", alone.stdout) == ["1"]  # as a task of an array
+    assert weights[1] in alone.stdout
     drawn = launch("curves", "both")
     assert drawn.code == 0, drawn.all
     assert re.findall(r"^(member-\d) +6 ", drawn.out, re.MULTILINE) == ["member-0", "member-1"]
