@@ -27,8 +27,8 @@ Send = Callable[[str, Tensor], Any]  # name and tensor → handle of a sum in pl
 Wait = Callable[[Any], None]
 
 _ALIGN = 64  # bytes; kernels that work on many tensors at once want aligned ones
-# A small model has some buckets too, so that all but the last travel while backward runs; but not
-# smaller ones than this, of which each would cost more than it carries.
+# A small model has two buckets too, so that one travels while backward runs; but none smaller than
+# this, which would cost more than it carries.
 _BUCKETS, _LEAST_BYTES = 2, 1 << 18
 
 

@@ -24,8 +24,8 @@ NOT_BUILT = (
     "engine: Horovod is not built for this Python; run hpc/horovod.sh (pip alone cannot build it), "
     "or take train.engine=ddp."
 )
-# How often Horovod's thread asks the other ranks what is ready. Each time costs about 0.1 ms of a core
-# over Gloo; its own 1 ms takes a tenth of a core from those who compute.
+# How often Horovod's thread asks the other ranks what is ready. Each time costs 0.1 to 0.3 ms of a core over
+# Gloo, which is why its threads yield to those who compute (horovod.py).
 CYCLE_MS = 1.0
 _LOOK_S = 0.05
 _HERE, _ALL_HERE = "here", "all"
