@@ -391,7 +391,8 @@ def test_every_law_has_a_unit_a_tolerance_and_its_reason() -> None:
 
 def test_the_page_on_conservation_lists_each_law_with_its_unit() -> None:
     page = (Path(__file__).parents[2] / "docs" / "conservation.md").read_text()
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    table = page[page.index("| law |") :].split("\n\n")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
     assert [(row[0].strip("| `"), row[2]) for row in rows] == [
         (budget.name, budget.unit) for budget in BUDGETS.values()
     ]
