@@ -196,6 +196,24 @@ def test_mistakes_are_one_sentence_and_end_with_two(launched: Predict) -> None:
         assert len(said.err.strip().splitlines()) == 1, (words, said.err)
 
 
+def test_a_second_run_of_some_planets_says_how_well_the_climates_are_known(
+    launched: Predict, launch: Launcher
+) -> None:
+    """The energy-balance model from a cold start: near the cold edge planets end under ice."""
+    for words in (("sweep", "sweep.n=6", "sweep.name=cold", "engine.start=cold"), ("convert",)):
+        said = launch(*words, *(("cold",) if words == ("convert",) else ()))
+        assert said.code == 0, said.all
+    again = launch.folder / "runs" / "cold"
+    said = launched("evaluate", "demo", *QUICK, "evaluate.name=floor", f"evaluate.floor={again}")
+    assert said.code == 0, said.all
+    page = (launched.sweep / "evaluations" / "floor" / "report.html").read_text()
+    assert "How well these climates are known" in page
+    assert "6 planets were run again from other initial states (cold)" in page
+    said = launched("evaluate", "demo", *QUICK, "evaluate.floor=demo")
+    assert said.code == 2, said.all
+    assert "holds the very runs of" in said.err
+
+
 def test_a_training_of_other_variables_or_planets_is_refused_if_named_and_left_out_if_not(
     launched: Predict, launch: Launcher
 ) -> None:

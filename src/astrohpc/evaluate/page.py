@@ -122,6 +122,14 @@ def _scores(results: Results) -> Iterator[str]:
             "trained on.</p>"
         )
         yield _table(results, report.skill_table(results, "corner"))
+    if results.floor is not None:
+        yield (
+            f"<h2>How well these climates are known</h2><p>{results.floor.planets} planets were run again "
+            f"from other initial states ({text(Path(results.floor.source).parent.name)}). By the root of "
+            "half of the mean square difference of such pairs one run is off its planet's climate, and "
+            f"{text(results.chosen.name)}, on the test planets, by so many times that.</p>"
+        )
+        yield _table(results, report.floor_table(results))
     columns, rows = report.duel_table(results)
     if rows:
         yield (

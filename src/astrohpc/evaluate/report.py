@@ -126,6 +126,24 @@ def coverage_table(results: Results) -> Table:
     return ("variable", "intervals", *titles, "spread / error"), rows
 
 
+def floor_table(results: Results) -> Table:
+    """The error of what is handed over beside what the climates themselves are known to."""
+    rows: list[tuple[str, ...]] = []
+    scores = results.verdict.scores["test", results.verdict.best]
+    for one in results.climates.variables if results.floor else ():
+        found = results.floor.rms.get(one.name)
+        if found is None:
+            continue
+        error = scores.value(one.name, "rmse")
+        usual = float(scores.parts(one.name, "skill")[1].mean())
+        best = 1.0 - found.value**2 / usual
+        rows.append(
+            (one.label, shown(found), number(error), number(error / found.value), _share(best))
+        )
+    titles = ("one run about its climate", "error", "times as much", "best possible skill")
+    return ("variable", *titles), rows
+
+
 def law_table(results: Results) -> Table:
     """Residuals of laws, of the predicted climates and of the model's own."""
     rows: list[tuple[str, ...]] = []

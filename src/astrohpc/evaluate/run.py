@@ -19,6 +19,7 @@ from astrohpc.evaluate import kinds
 from astrohpc.evaluate.domain import Domain, Judgement, auroc
 from astrohpc.evaluate.fit import fit_baseline
 from astrohpc.evaluate.fitted import Fitted, keep, kept
+from astrohpc.evaluate.floor import Floor, floor_of
 from astrohpc.evaluate.imposed import imposed
 from astrohpc.evaluate.job import METHODS, Job
 from astrohpc.evaluate.settings import AUTO, EvaluateSettings
@@ -45,6 +46,7 @@ class Results:
     domain: Domain
     judged: dict[str, list[Judgement]]  # by part, what the guard says of its planets
     settings: EvaluateSettings
+    floor: Floor | None = None
     notes: tuple[str, ...] = ()
     provenance: dict[str, object] = field(default_factory=dict)
 
@@ -79,6 +81,11 @@ def evaluate(
             f"split.test: none of {len(climates)} planets is left to judge by; run more members, or write "
             "a larger share."
         )
+    floor = None
+    if settings.floor:
+        wanted = [one.of for one in climates.variables]
+        again = from_store(Path(settings.floor), wanted, unconverged=settings.unconverged)
+        floor = floor_of(climates, again)
     projections, notes = imposed(climates.take(parts.train), settings.projections)
     trained, more = _trainings(job, climates, parts)
     notes += more
@@ -107,6 +114,7 @@ def evaluate(
             part: domain.judge(climates.scaled[getattr(parts, part)]) for part in ("test", "corner")
         },
         settings=settings,
+        floor=floor,
         notes=tuple(notes),
         provenance=job.provenance() | ({"slurm_job": slurm_job} if slurm_job else {}),
     )

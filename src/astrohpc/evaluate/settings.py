@@ -24,6 +24,7 @@ class EvaluateSettings:
     trials: int = 8  # settings that are tried of each method
     folds: int = 5
     trainings: tuple[str, ...] = ()  # names or folders; none: all of these data
+    floor: str = ""  # a sweep or store of the same planets from other initial states
     projections: tuple[str, ...] = ()  # none: all of laws that the climate model keeps itself
     surrogate: str = AUTO  # the method that is handed over; auto: the best on validation planets
     split: SplitSettings = field(default_factory=SplitSettings)

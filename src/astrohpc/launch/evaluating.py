@@ -67,10 +67,11 @@ def order_of(arguments: argparse.Namespace, *, later: bool = False) -> Order:
     copy = sweep.reports / f"{settings.name}.html" if sweep.exists() else None
     asked = (*names[1:], *settings.trainings)
     trainings = tuple(_training(name, home, runs) for name in asked) or _all_trainings(home)
+    floor = str(data_of(settings.floor, runs, EVALUATIONS)[0]) if settings.floor else ""
     job = Job(
         folder=place / settings.name,
         data=data,
-        settings=replace(settings, trainings=tuple(map(str, trainings))),
+        settings=replace(settings, trainings=tuple(map(str, trainings)), floor=floor),
         trainings=trainings,
         named=bool(asked),
         copy=copy,
