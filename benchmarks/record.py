@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+MARKS = ("<!-- table -->", "<!-- /table -->")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -30,6 +31,15 @@ def write(path: Path, result: dict[str, Any]) -> None:
     """Keep a result."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def into(page: Path, text: str) -> None:
+    """Replace what stands between a page's marks."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, mark, after = rest.partition(MARKS[1])
+    if not mark:
+        raise SystemExit(f"{page}: it has no {MARKS[0]} … {MARKS[1]} to write the table between.")
+    page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def said(*command: str) -> str:

@@ -41,7 +41,6 @@ from astrohpc.sweep.cost import sweep_cost
 from astrohpc.sweep.folder import SweepFolder
 
 YEAR_DAYS = 365.25
-MARKS = ("<!-- table -->", "<!-- /table -->")
 PRECISION = "Predictions are in double precision on the CPU, answers on disk in single."
 
 
@@ -54,7 +53,7 @@ def main() -> None:
     if given.out:
         record.write(given.out, result)
     if given.docs:
-        _into(given.docs, text)
+        record.into(given.docs, text)
 
 
 def measured(given: argparse.Namespace) -> dict[str, Any]:
@@ -258,16 +257,6 @@ def others(
 
 
 # ----------------------------------------------------------------------------- the command line
-def _into(path: Path, text: str) -> None:
-    """Replace what stands between a page's marks."""
-    page = path.read_text(encoding="utf-8")
-    before, _, rest = page.partition(MARKS[0])
-    _, mark, after = rest.partition(MARKS[1])
-    if not mark:
-        raise SystemExit(f"{path}: it has no {MARKS[0]} … {MARKS[1]} to write the table between.")
-    path.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
-
-
 def _seconds(text: str) -> tuple[str, float]:
     name, _, seconds = text.partition("=")
     return name, float(seconds)

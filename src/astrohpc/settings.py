@@ -35,7 +35,7 @@ def build(kind: type[T], written: object, where: str) -> T:
     for name in written:
         if name not in known:
             raise ConfigError(
-                f"{inside}{name}: there is no such setting{suggest(str(name), known)}."
+                f"{inside}{name}: there is no such setting{suggest(str(name), known)}"
             )
     values: dict[str, Any] = {}
     for name, spec in known.items():

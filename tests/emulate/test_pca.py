@@ -108,3 +108,14 @@ def test_a_variable_without_spread_disturbs_nothing() -> None:
 def test_spreads_add_the_scores_variances_to_what_is_left_out() -> None:
     one = Pca(np.zeros(2), np.array([[3.0, 1.0]]), np.array([0.0, 3.0]), np.ones(1))
     np.testing.assert_allclose(one.spread(np.array([[1.0], [9.0]])), [[3, 2], [9, 12**0.5]])
+
+
+@pytest.mark.parametrize("planets", [1, 2, 3])
+def test_few_planets_leave_what_is_between_them(planets: int) -> None:
+    """Two cannot tell by any pattern what a third would be: all that they differ by is left."""
+    values = _low_rank(planets, 40, rank=3)
+    found, scores = pca(values, np.full(40, 1 / 40), share=0.99, most=8)
+    assert np.isfinite(found.left).all()
+    assert scores.shape[0] == planets
+    if planets == 2:
+        np.testing.assert_allclose(found.left, (values[0] - values[1]) ** 2)

@@ -188,6 +188,7 @@ def test_mistakes_are_one_sentence_and_end_with_two(launched: Predict) -> None:
         (("evaluate", "evaluate.name=a/b"), "cannot be a folder's name"),
         (("pipeline", "sweeep=demo"), "there is no such group or setting; did you mean 'sweep'"),
         (("pipeline", "evaluate.split.seed=3"), "write split.KEY=VALUE, which is for both"),
+        (("pipeline", "evaluate.unconverged=true"), "write the same in train.data.unconverged"),
         (("pipeline", "store.codecs=3"), "store.codecs: there is no such setting"),
     ):
         said = launched(*words)

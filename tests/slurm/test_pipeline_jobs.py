@@ -1,5 +1,6 @@
-"""``launch pipeline`` on the real Slurm with the real ExoPlaSim, at the smallest size that can be judged."""
+"""``launch pipeline`` on the real Slurm with the real ExoPlaSim and an ensemble, at the smallest size."""
 
+import csv
 import json
 import re
 
@@ -14,13 +15,17 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 # Ten days settle nothing: what counts as settled is widened to what no climate misses. Numbers are of no
 # meaning here; that every stage follows on the one before is.
 WORDS = (
-    *("sweep=exoplasim-t21", "sweep.n=8", "site=slurm-test", "site.query_interval_s=1"),
+    *("sweep=exoplasim-t21", "sweep.n=9", "site=slurm-test", "site.query_interval_s=1"),
     *("engine=exoplasim-t21", "engine.run_days=10", "engine.leg_days=5", "engine.output_days=5"),
     *("engine.climate_days=5", "sweep:allocation.members_per_task=2"),
     *("engine.equilibrium_years=0.2", "engine.tolerance_wm2=50", "engine.tolerance_k=10"),
     *("evaluate.methods=[mean,ridge,pca_gp]", "evaluate.trials=1", "evaluate.folds=3"),
-    *("split.test=0.3", "split.corner=0", "split.validation=0.15", "evaluate.unconverged=true"),
-    *("model=none", "check:allocation.tasks_per_node=1"),
+    *("split.test=0.3", "split.corner=0", "split.validation=0.2", "evaluate.unconverged=true"),
+    "split.seed=8",  # four to train on, three to validate with, two to judge by
+    *("model=unet", "model.width=4", "model.stages=1", "model.trials=1", "model.folds=3"),
+    *("train.steps=6", "train.batch=4", "train.validate_every=3", "train.checkpoint.every_steps=3"),
+    *("train.schedule.warmup_steps=1", "train.ensemble=2", "train.data.unconverged=true"),
+    *("check:allocation.tasks_per_node=1", "train:allocation.cpus_per_task=1"),
 )
 
 
@@ -46,3 +51,10 @@ def test_a_sweep_of_exoplasim_becomes_a_report_by_jobs_that_wait_for_each_other(
     assert [one["name"] for one in words["variables"]][:2] == ["ta", "log_hus"]
     assert "Conservation" in page.read_text()
     assert (folder / "store.zarr" / ".astrohpc" / "check.html").is_file()
+    run = folder / "trainings" / "training"
+    logs = sorted(run.glob("logs/train_*_[01].out"))
+    assert len(logs) == 2, "an array of two"
+    for path in logs:
+        assert "trained at step 6 of 6" in path.read_text(), path.read_text()
+    rows = list(csv.DictReader((page.parent / "scores.csv").read_text().splitlines()))
+    assert {row["method"] for row in rows} == {"mean", "ridge", "pca_gp", "training"}

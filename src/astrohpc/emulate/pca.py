@@ -137,8 +137,10 @@ def _left_of_others(rows: Array, gram: Array, count: int) -> Array:
     """Variance that patterns of some planets leave in the others, [value].
 
     In the planets that they are made of they leave far too little: nothing at all, with as many patterns
-    as planets.
+    as planets. Of one planet there are no others: nothing is known of what is left.
     """
+    if len(rows) == 1:
+        return np.zeros(rows.shape[1])
     fold = np.arange(len(rows)) % min(_FOLDS, len(rows))
     found = np.zeros(rows.shape[1])
     for k in range(int(fold.max()) + 1):
@@ -151,7 +153,8 @@ def _left_of_others(rows: Array, gram: Array, count: int) -> Array:
         squares, vectors = np.linalg.eigh(own)
         kept = max(0, len(seen) - min(count, len(seen) - 1))
         squares, vectors = squares[kept:], vectors[:, kept:]
-        inverse = np.where(squares > _RANK * squares[-1], 1 / np.maximum(squares, 1e-300), 0.0)
+        least = _RANK * squares.max(initial=0.0)  # of a single planet there are no patterns
+        inverse = np.where(squares > least, 1 / np.maximum(squares, 1e-300), 0.0)
         # Each of the others as a mixture of those seen, around the mean of those seen.
         mixture = (cross @ vectors * inverse) @ vectors.T
         mixture += (1 - mixture.sum(axis=1, keepdims=True)) / len(seen)

@@ -130,10 +130,9 @@ def floor_table(results: Results) -> Table:
     """The error of what is handed over beside what the climates themselves are known to."""
     rows: list[tuple[str, ...]] = []
     scores = results.verdict.scores["test", results.verdict.best]
-    for one in results.climates.variables if results.floor else ():
-        found = results.floor.rms.get(one.name)
-        if found is None:
-            continue
+    rms = results.floor.rms if results.floor else {}
+    for one in (one for one in results.climates.variables if one.name in rms):
+        found = rms[one.name]
         error = scores.value(one.name, "rmse")
         usual = float(scores.parts(one.name, "skill")[1].mean())
         best = 1.0 - found.value**2 / usual

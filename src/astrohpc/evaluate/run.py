@@ -4,6 +4,7 @@ What is done is kept, so the same command goes on where it was stopped.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ from astrohpc.evaluate.floor import Floor, floor_of
 from astrohpc.evaluate.imposed import imposed
 from astrohpc.evaluate.job import METHODS, Job
 from astrohpc.evaluate.settings import AUTO, EvaluateSettings
-from astrohpc.evaluate.surrogate import Common, Surrogate
+from astrohpc.evaluate.surrogate import Surrogate
 from astrohpc.evaluate.verdict import Verdict, judge
 from astrohpc.files import digest
 from astrohpc.physics.projections import Projection
@@ -190,25 +191,18 @@ def surrogate_of(results: Results) -> Surrogate:
         one.name: results.verdict.scores["test", results.verdict.best].value(one.name, "skill")
         for one in climates.variables
     }
-    return Surrogate(
-        name=chosen.name,
-        emulator=chosen.emulator,
-        inputs=climates.inputs,
-        variables=climates.variables,
-        weights=climates.weights,
-        axes=climates.axes,
-        common=Common.of(climates.planets, climates.inputs) if climates.planets else None,
-        about={
-            "source": climates.source,
-            "digest": climates.digest,
-            "mark": climates.mark,
-            "members": len(results.parts.train),
-            "excluded": [list(one) for one in climates.excluded],
-            "skill_of_test": {k: v for k, v in skills.items() if v == v},  # noqa: PLR0124 - a number
-            "settings": json.loads(json.dumps(dict(chosen.settings))),
-            "intervals": chosen.plain.note,
-        },
-        domain=results.domain,
+    about = {
+        "members": len(results.parts.train),
+        "skill_of_test": {name: one for name, one in skills.items() if math.isfinite(one)},
+        "settings": json.loads(json.dumps(dict(chosen.settings))),
+        "intervals": chosen.plain.note,
+    }
+    return Surrogate.of(
+        climates,
+        chosen.name,
+        chosen.emulator,
+        results.domain,
+        about,
         calibration=chosen.exact if exact else chosen.plain,
         projections=results.projections if exact else (),
     )

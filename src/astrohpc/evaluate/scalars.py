@@ -12,7 +12,7 @@ from astrohpc.emulate.scalar import Scalar
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate.domain import Domain
 from astrohpc.evaluate.metrics import Scores, score
-from astrohpc.evaluate.surrogate import LEVEL, Asked, Common, Surrogate
+from astrohpc.evaluate.surrogate import LEVEL, Asked, Surrogate
 
 NAME = "scalar"
 _WRITTEN = "written"
@@ -40,26 +40,14 @@ def train_scalar(climates: Climates, written: Mapping[str, str], seed: int) -> T
     seen = climates.take(emulator.chosen)
     scores = score(seen, emulator.left_out, seen.values.mean(axis=0, dtype=np.float64))
     names = [one.name for one in climates.variables]
-    surrogate = Surrogate(
-        name=NAME,
-        emulator=emulator,
-        inputs=climates.inputs,
-        variables=climates.variables,
-        weights=climates.weights,
-        axes=climates.axes,
-        common=Common.of(climates.planets, climates.inputs) if climates.planets else None,
-        about={
-            "source": climates.source,
-            "digest": climates.digest,
-            "mark": climates.mark,
-            "members": len(seen),
-            "excluded": [list(one) for one in climates.excluded],
-            "skill_left_out": {name: scores.value(name, "skill") for name in names},
-            "intervals": "cross-validation+ over planets",
-            _WRITTEN: dict(written),
-        },
-        domain=Domain(climates.inputs, seen.scaled),
-    )
+    about = {
+        "members": len(seen),
+        "skill_left_out": {name: scores.value(name, "skill") for name in names},
+        "intervals": "cross-validation+ over planets",
+        _WRITTEN: dict(written),
+    }
+    domain = Domain(climates.inputs, seen.scaled)
+    surrogate = Surrogate.of(climates, NAME, emulator, domain, about)
     untold = tuple(name for name, told in zip(names, emulator.told, strict=True) if not told)
     return Trained(surrogate, scores, untold)
 

@@ -6,7 +6,7 @@ planets had in common, and what its intervals were calibrated on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,6 +163,38 @@ class Surrogate:
     domain: Domain | None = None
     calibration: Calibration | None = None
     projections: tuple[Projection, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        climates: Climates,
+        name: str,
+        emulator: Predicts,
+        domain: Domain,
+        about: Mapping[str, Any],
+        calibration: Calibration | None = None,
+        projections: tuple[Projection, ...] = (),
+    ) -> Self:
+        """Of a method that learned from some of these climates; ``about`` is what only it can tell."""
+        told = {
+            "source": climates.source,
+            "digest": climates.digest,
+            "mark": climates.mark,
+            "excluded": [list(one) for one in climates.excluded],
+        }
+        return cls(
+            name=name,
+            emulator=emulator,
+            inputs=climates.inputs,
+            variables=climates.variables,
+            weights=climates.weights,
+            axes=climates.axes,
+            common=Common.of(climates.planets, climates.inputs) if climates.planets else None,
+            about=told | dict(about),
+            domain=domain,
+            calibration=calibration,
+            projections=projections,
+        )
 
     @property
     def mark(self) -> str:

@@ -136,6 +136,11 @@ def _early_checks(plan: Plan) -> None:
             "split: training and evaluation part the planets differently, so that a network would be judged "
             "by planets it has seen; write split.KEY=VALUE, which is for both."
         )
+    if trained.climates and trained.unconverged != evaluation.unconverged:
+        raise ConfigError(
+            "evaluate.unconverged: training and evaluation would be of different planets; write the same "
+            "in train.data.unconverged."
+        )
 
 
 def _root(plan: Plan, stage: str) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def _read(data: DataSettings, base: Path) -> Climates:
             "train.data.inputs, train.data.tokens: mean climates have all inputs that differ, and one "
             "length; leave these out."
         )
-    return from_store(path, data.variables)
+    return from_store(path, data.variables, unconverged=data.unconverged)
 
 
 def _parted(climates: Climates, train: TrainSettings) -> Split:

@@ -63,6 +63,7 @@ class DataSettings:
     held_out: float = 0.0  # share of the members that are never trained on
     # Mean climates are learned, one a planet, and planets parted by ``split`` instead of ``held_out``.
     climates: bool = False
+    unconverged: bool = False  # whether members that did not settle are climates, too
     split: SplitSettings = field(default_factory=SplitSettings)
 
     def __post_init__(self) -> None:
