@@ -218,6 +218,16 @@ def test_every_verb_s_help_says_what_it_is_for(
     assert "usage: python -m astrohpc.launch " + verb in said
 
 
+def test_help_names_every_verb_with_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as over:
+        parse(["--help"])
+    assert over.value.code == 0
+    said = capsys.readouterr().out
+    for verb in VERBS:
+        assert f"\n    {verb} " in said
+    assert "90 % intervals" in said
+
+
 def test_a_plan_adds_up(say: Say, tmp_path: Path) -> None:
     code, out, _ = say("plan", "sweep=he2022", "allocation.members_per_task=3")
     assert code == 0

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of verbs is
     def verb(name: str, line: str, epilog: str = "") -> argparse.ArgumentParser:
         sub = verbs.add_parser(
             name,
-            help=line[0].lower() + line[1:].rstrip("."),
+            help=(line[0].lower() + line[1:].rstrip(".")).replace("%", "%%"),
             description=line,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
