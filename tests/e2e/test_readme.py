@@ -19,6 +19,7 @@ PICTURES = {
     "training.png": "demo/trainings/training/curves.png",
 }
 BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
+FILE = re.compile(r"```yaml\n# ([\w.]+)\n(.*?)```\n", re.DOTALL)
 # Which a fast machine has no time to say.
 PROGRESS = re.compile(r"(\d+ %|step \d+ of \d+, ).*, ends at ")
 
@@ -80,6 +81,8 @@ def essence(text: str) -> str:
 def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
     text = README.read_text()
     fresh = text
+    for name, content in FILE.findall(text):
+        (tmp_path / name).write_text(content)
     for block in BLOCK.findall(text):
         parts = []
         for command in re.findall(r"^\$ (.*)$", block, flags=re.MULTILINE):

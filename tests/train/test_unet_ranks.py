@@ -41,10 +41,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return ran(tmp_path_factory.mktemp("alone"), "single", 1)
 
 
-@pytest.mark.parametrize("engine", ["ddp", "fsdp"])
+@pytest.mark.parametrize("engine", ["horovod", "ddp", "fsdp"])
 def test_two_ranks_learn_what_one_process_learns_and_go_on_to_the_bit(
     tmp_path: Path, alone: dict[str, Any], engine: str
 ) -> None:
+    if engine == "horovod":
+        pytest.importorskip("horovod", reason="needs Horovod (hpc/horovod.sh)")
     both = ran(tmp_path, engine, 2)
     assert both["whole"]["best"] == pytest.approx(alone["whole"]["best"], rel=1e-12)
     assert both["resumed"] == both["whole"]
