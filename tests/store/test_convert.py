@@ -22,6 +22,8 @@ from support_store import (
     values,
 )
 
+from astrohpc.store.draft import Draft, Run
+
 
 # ------------------------------------------------------------------------------------- members
 def test_a_folder_a_member_with_files_split_along_time(tmp_path: Path) -> None:
@@ -396,3 +398,25 @@ def test_other_settings_or_another_source_are_not_written_into_a_store(tmp_path:
     assert "is the store of in" in refusal(other, store)
     assert tree(store) == before
     assert json.loads((store / "zarr.json").read_text())["attributes"]["title"] == "in"
+
+
+def test_planning_looks_at_each_member_as_often_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten thousand members a look at all for each of them takes an hour."""
+    counted, asked = Draft.count, []
+
+    def count(draft: Draft, run: Run) -> int:
+        asked.append(run.name)
+        return counted(draft, run)
+
+    monkeypatch.setattr(Draft, "count", count)
+    looks = []
+    for number in (3, 9):
+        asked.clear()
+        for m in range(number):
+            climate(tmp_path / str(number) / f"run{m}.nc", seed=m)
+        report = made(tmp_path / str(number), tmp_path / f"{number}.zarr", members="file")
+        assert report.members == number
+        looks.append(len(asked) / number)
+    assert 0 < looks[1] <= looks[0]

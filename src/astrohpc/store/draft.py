@@ -51,11 +51,6 @@ class Draft:
         """Leave something out, and say so."""
         self.refused.append(Refusal(str(self.looks[look].source.path), variable, reason))
 
-    @property
-    def length(self) -> int:
-        """Of the store's time axis."""
-        return max((self.count(run) for run in self.runs), default=0)
-
     def count(self, run: Run) -> int:
         """How many times a run has."""
         return sum(self.looks[i].times(self.time_dim) for i in run.looks)

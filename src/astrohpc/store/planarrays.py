@@ -289,13 +289,12 @@ def _piece_array(draft: Draft, path: str, places: Places, timed: bool) -> Planne
         shape = list(draft.treatments.shape(pieces[0].treatment, first.shape))
         dtype = dtype if dtype.kind == "f" else np.dtype("f8")
         fill, attrs = needed_fill(dtype, fill, attrs)
+    counts = [draft.count(run) for run in draft.runs]
     if timed:
-        shape[0] = draft.length
+        shape[0] = max(counts)
     if stacked:
         shape.insert(0, len(draft.runs))
-        if len(places) < len(draft.runs) or any(
-            draft.count(run) < draft.length for run in draft.runs
-        ):
+        if len(places) < len(draft.runs) or min(counts) < max(counts):
             fill, attrs = needed_fill(dtype, fill, attrs)
     offset = int(stacked)
     axes = Axes(
