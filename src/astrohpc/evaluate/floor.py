@@ -5,7 +5,7 @@ No method can be told to be better than that of a single run that it is judged b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from astrohpc.climates.climates import Climates
 from astrohpc.errors import ConfigError
 from astrohpc.evaluate.bootstrap import Interval, interval_of_mean
 from astrohpc.evaluate.statistics import Shape
+from astrohpc.planet import Planet
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,12 @@ def floor_of(climates: Climates, others: Climates) -> Floor:
     """From climates of some of the same planets, run from other initial states."""
     again = others.source
     _check_same(climates, others)
-    places = {planet: i for i, planet in enumerate(climates.planets)}
-    pairs = [(places[one], i) for i, one in enumerate(others.planets) if one in places]
+    places = {_written(planet): i for i, planet in enumerate(climates.planets)}
+    pairs = [
+        (places[_written(one)], i)
+        for i, one in enumerate(others.planets)
+        if _written(one) in places
+    ]
     if not pairs:
         raise ConfigError(
             f"evaluate.floor: none of the {len(others)} planets of {again} is one of "
@@ -63,6 +68,11 @@ def _check_same(climates: Climates, others: Climates) -> None:
                 f"evaluate.floor: {one.name} of {others.source} has the shape {found}, and {one.shape} in "
                 f"{climates.source}; run the same sweep with the same engine."
             )
+
+
+def _written(planet: Planet) -> tuple[object, ...]:
+    """What a planet is, to the digits that a table keeps of it."""
+    return tuple(f"{one:.9g}" if isinstance(one, float) else one for one in astuple(planet))
 
 
 def _root(found: Interval) -> Interval:
