@@ -93,6 +93,9 @@ def test_prediction_and_truth_stand_side_by_side():
     assert energy.row["prediction_largest"] == pytest.approx(3.0, rel=1e-5)
     assert energy.row["unit"] == "W m-2"
     assert not energy.no_worse
+    assert energy.more.value == pytest.approx(abs(energy.prediction.relative).mean(), rel=1e-3)
+    assert energy.verdict == "undecided"  # of two planets one is worse
+    assert by_law["dry_mass"].verdict == "no worse"
     assert by_law["dry_mass"].no_worse
 
 
@@ -108,6 +111,8 @@ def test_a_projected_prediction_is_no_worse_than_the_truth():
     ]
     kept = projected(mean, made.variables, made.axes, made.planets, projections_for(made))
     assert all(one.no_worse for one in conservation(made, kept))
+    worst = conservation(made, rows(made) * 1.5)
+    assert next(one for one in worst if one.law.name == "dry_mass").verdict == "worse"
 
 
 def test_one_column_of_longitudes_is_a_whole_sphere():

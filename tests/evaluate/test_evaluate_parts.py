@@ -13,7 +13,7 @@ from astrohpc.evaluate.fit import fit_baseline
 from astrohpc.evaluate.fitted import keep, kept
 from astrohpc.evaluate.imposed import imposed
 from astrohpc.evaluate.settings import EvaluateSettings
-from astrohpc.evaluate.verdict import EXACT, PLAIN, judge
+from astrohpc.evaluate.verdict import EXACT, PLAIN, judge, lead
 
 SETTINGS = EvaluateSettings(trials=1, folds=3)
 PARTS = Split(np.arange(8), np.array([8, 9]), np.array([10, 11, 12]), np.array([13]))
@@ -60,6 +60,19 @@ def test_a_fitted_method_is_found_again_as_it_was(name: str, tmp_path: Path) -> 
     numbers = tmp_path / f"{name}.safetensors"
     numbers.write_bytes(numbers.read_bytes()[:-1])
     assert kept(tmp_path, "key", name) is None
+
+
+def test_a_lead_is_the_difference_of_skills_with_its_interval() -> None:
+    known = some_climates()
+    first, second = (
+        judge(fit_baseline(name, known, PARTS, (), SETTINGS), known, PARTS, ())
+        for name in ("ridge", "mean")
+    )
+    found = lead(first, second, "test")
+    assert found.value == pytest.approx(first.mean_skill("test") - second.mean_skill("test"))
+    assert found.low > 0.0
+    assert lead(second, first, "test").high < 0.0
+    assert lead(first, first, "test").value == 0.0
 
 
 def test_settings_that_make_no_sense_are_named() -> None:

@@ -19,6 +19,7 @@ from astrohpc.evaluate.run import evaluate
 from astrohpc.evaluate.settings import EvaluateSettings
 from astrohpc.launch.cli import main
 from astrohpc.settings import build
+from astrohpc.train.run import TRUST
 
 PLANET = "stellar_flux: 1500 W/m2\nco2: 1000 ppm\n"
 QUICK = ("evaluate.trials=1", "evaluate.folds=3", "evaluate.methods=[mean,neighbours,pca_gp]")
@@ -249,6 +250,10 @@ def test_a_training_of_other_variables_or_planets_is_refused_if_named_and_left_o
     assert found is not None
     assert [(one.name, one.trained) for one in found.verdicts] == [("mean", False), ("ts", True)]
     assert found.chosen.name == "ts"
+
+    (run / TRUST).unlink()
+    with pytest.raises(ConfigError, match="ts: ts has not come to its last step"):
+        evaluate(alone, SystemClock(), lambda: False, told.append)
 
 
 def test_an_evaluation_that_is_stopped_goes_on_where_it_was(launched: Predict) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from astrohpc.climates.climates import Climates
 from astrohpc.climates.physical import fields_of, layout_of
 from astrohpc.errors import ConfigError
+from astrohpc.evaluate.bootstrap import Interval, interval_of_mean
 from astrohpc.physics.budgets import evaluate, evaluate_columns
 from astrohpc.physics.law import Budget
 from astrohpc.physics.lawbook import BUDGETS
@@ -30,6 +31,7 @@ _OF_BOUNDS = ("temperature", "humidity", "cloud", "pressure")
 _BY_SUMS = (*_OF_STATES, *_OF_BOUNDS)
 _BY_COLUMNS = ("hydrostatic",)
 _NEEDED = {need for law in (*_BY_SUMS, *_BY_COLUMNS) for need in BUDGETS[law].needs} | {"hus"}
+_ROUNDING = float(np.finfo(np.float32).eps)  # truth is stored in single precision
 _BLOCK_BYTES = 2**27  # of rows in double precision
 
 
@@ -68,12 +70,24 @@ class Kept:
     def no_worse(self) -> bool:
         """Whether the median planet's prediction keeps it as well as its truth does.
 
-        To within the rounding of single precision, in which truth is stored.
+        To within rounding.
         """
         ours, theirs = (
             float(np.median(np.abs(one.relative))) for one in (self.prediction, self.truth)
         )
-        return ours <= theirs + float(np.finfo(np.float32).eps)
+        return ours <= theirs + _ROUNDING
+
+    @property
+    def more(self) -> Interval:
+        """By how much predictions break it more than their truths, relative, over planets."""
+        return interval_of_mean(np.abs(self.prediction.relative) - np.abs(self.truth.relative))
+
+    @property
+    def verdict(self) -> str:
+        """Worse only where the whole interval says so."""
+        if self.no_worse:
+            return "no worse"
+        return "undecided" if self.more.low <= _ROUNDING else "worse"
 
 
 def conservation(climates: Climates, mean: Array) -> tuple[Kept, ...]:

@@ -146,7 +146,7 @@ class Domain:
         if novelty > 1.0:
             return Judgement(
                 True,
-                f"Outside of the domain: the nearest training planets are {novelty:.2g} times as far away "
+                f"Outside of the domain: the nearest training planets are {novelty:.3g} times as far away "
                 "as is usual among them, so that this mix of inputs was not trained on.",
                 novelty,
             )

@@ -24,7 +24,7 @@ from astrohpc.train.climate_source import ClimateSource
 from astrohpc.train.direct import Direct
 from astrohpc.train.first_guess import wanted
 from astrohpc.train.networks import best, combined, guess_of, members, networks, rebuilt
-from astrohpc.train.run import DIRECT, Run
+from astrohpc.train.run import DIRECT, TRUST, Run
 
 Plain = dict[str, Any]
 
@@ -90,6 +90,12 @@ def state_of(run: Path) -> str:
         )
     if not _is_unet(Run.of(run)):
         return digest([[str(member.name), best(member)[1].files] for member in members(run)])
+    for member in members(run):
+        if not (member / TRUST).is_file():
+            raise ConfigError(
+                f"{run.name}: {member.name} has not come to its last step; run 'launch train' to its "
+                "end first."
+            )
     return digest(
         [
             [plain, {name: digest_of(one.cpu().numpy()) for name, one in tensors.items()}]

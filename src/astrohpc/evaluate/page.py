@@ -113,7 +113,7 @@ def _scores(results: Results) -> Iterator[str]:
     yield (
         "<h2>Every method on the test planets</h2><p>Skill: 1 − squared error / squared error of the mean of "
         "the planets trained on at each place, with 90 % intervals over planets. Which method is handed "
-        "over was decided by the validation planets.</p>"
+        "over was decided without them: by cross-validation, of networks by the validation planets.</p>"
     )
     yield _table(results, report.skill_table(results, "test"))
     if len(results.parts.corner):
@@ -161,7 +161,7 @@ def _laws(results: Results) -> Iterator[str]:
     yield (
         "<h2>Conservation</h2><p>Residuals relative to each law's own scale, on the test planets, beside "
         "those of the climate model that was learned from: no surrogate is asked to keep a law better "
-        "than its teacher.</p>"
+        "than its teacher. It is called worse where the whole interval of the mean difference says so.</p>"
     )
     yield _table(results, (columns, rows))
     columns, rows = report.projection_table(results)

@@ -154,9 +154,9 @@ def law_table(results: Results) -> Table:
                 for whose in ("prediction", "truth")
                 for what in ("median", "largest")
             ]
-            verdict = "no worse" if one.no_worse else "worse"
-            rows.append((str(row["law"]), str(row["title"]), way, *cells, verdict))
-    titles = ("prediction, median", "largest", "the model's own, median", "largest")
+            cells += [shown(one.more), one.verdict]
+            rows.append((str(row["law"]), str(row["title"]), way, *cells))
+    titles = ("prediction, median", "largest", "the model's own, median", "largest", "mean more")
     return ("law", "what", "means", *titles, "than the model"), rows
 
 

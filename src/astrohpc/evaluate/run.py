@@ -25,7 +25,7 @@ from astrohpc.evaluate.imposed import imposed
 from astrohpc.evaluate.job import METHODS, Job
 from astrohpc.evaluate.settings import AUTO, EvaluateSettings
 from astrohpc.evaluate.surrogate import Surrogate
-from astrohpc.evaluate.verdict import Verdict, judge
+from astrohpc.evaluate.verdict import Verdict, judge, lead
 from astrohpc.files import digest
 from astrohpc.physics.projections import Projection
 from astrohpc.store.progress import Progress
@@ -211,7 +211,12 @@ def surrogate_of(results: Results) -> Surrogate:
 def _choice(
     verdicts: Sequence[Verdict], bench: Bench, trained: Mapping[str, Path]
 ) -> tuple[str, Path | None]:
-    """The method to hand over: as asked, or the best on validation planets; the test's have no say."""
+    """The method to hand over, as asked or the best; the test planets have no say.
+
+    That is the baseline of the best skill in cross-validation over all planets to train on, which are
+    many more than those to validate with; a network takes its place where these say surely that it
+    is better.
+    """
     wanted = bench.settings.surrogate
     able = [
         one
@@ -226,9 +231,15 @@ def _choice(
             f"surrogate: none of {', '.join(one.name for one in verdicts)} is {wanted} and can be handed "
             f"over; name one of {', '.join(known)}, and have it among evaluate.methods."
         )
-    part = "validation" if len(bench.parts.validation) else "test"
-    name = max(able, key=lambda one: one.mean_skill(part)).name
-    return name, trained.get(name)
+    networks = [one for one in able if one.trained]
+    best = max(
+        (one for one in able if not one.trained), key=lambda one: one.skill or 0.0, default=None
+    )
+    if best is not None:
+        networks = [one for one in networks if lead(one, best, "validation").low > 0.0]
+    if networks or best is None:
+        best = max(networks, key=lambda one: one.mean_skill("validation"))
+    return best.name, trained.get(best.name)
 
 
 # ----------------------------------------------------------------------------- what is said

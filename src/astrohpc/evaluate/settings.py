@@ -26,7 +26,9 @@ class EvaluateSettings:
     trainings: tuple[str, ...] = ()  # names or folders; none: all of these data
     floor: str = ""  # a sweep or store of the same planets from other initial states
     projections: tuple[str, ...] = ()  # none: all of laws that the climate model keeps itself
-    surrogate: str = AUTO  # the method that is handed over; auto: the best on validation planets
+    surrogate: str = (
+        AUTO  # the method that is handed over; auto: the best, not asking the test planets
+    )
     split: SplitSettings = field(default_factory=SplitSettings)
 
     def __post_init__(self) -> None:

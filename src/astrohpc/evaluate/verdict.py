@@ -8,6 +8,7 @@ import numpy as np
 from astrohpc.climates.climates import Array, Climates
 from astrohpc.climates.split import Split
 from astrohpc.emulate.base import Prediction
+from astrohpc.evaluate.bootstrap import Interval, interval_of_mean
 from astrohpc.evaluate.calibrate import Calibration
 from astrohpc.evaluate.conservation import Kept, conservation
 from astrohpc.evaluate.fitted import JUDGED, Fitted, corrected
@@ -42,13 +43,24 @@ class Verdict:
         return self.ways[-1]
 
     def mean_skill(self, part: str) -> float:
-        """The skill averaged over variables, which chooses between methods.
+        """The skill averaged over variables.
 
         Before projections: these know of a planet what the method had to learn.
         """
         found = self.scores[part, PLAIN]
         skills = [found.value(one.name, "skill") for one in found.variables]
         return float(np.mean([one for one in skills if np.isfinite(one)] or [-np.inf]))
+
+
+def lead(one: Verdict, other: Verdict, part: str) -> Interval:
+    """By how much one's mean skill is the better, with its interval over the planets of a part."""
+    gains = []
+    for variable in one.scores[part, PLAIN].variables:
+        ours, usual = one.scores[part, PLAIN].parts(variable.name, "skill")
+        theirs, _ = other.scores[part, PLAIN].parts(variable.name, "skill")
+        if usual.mean() > 0.0:
+            gains.append((theirs - ours) / usual.mean())
+    return interval_of_mean(np.mean(gains, axis=0))
 
 
 def judge(
