@@ -147,6 +147,9 @@ def draw(path: Path, rows: list[Row]) -> None:
             )
         axis.set(xlabel=labels[0], ylabel=labels[1], yscale="log")
     axes[1].set_xscale("log")
+    for axis, ticks in ((axes[1].xaxis, (5, 10, 20, 50)), (axes[1].yaxis, (0.7, 1, 1.4, 2))):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
     figure.colorbar(drawn, ax=axes, label="mean surface temperature [K]")
     figure.suptitle("ExoPlaSim T21, locked ocean planets; crosses had not settled", fontsize=9)
     figure.savefig(path)
