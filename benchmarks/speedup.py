@@ -101,7 +101,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "benchmark": "speedup",
         "provenance": about,
-        "source": climates.source,
+        "source": sweep.path.name,
         "mark": climates.mark,
         "planets": {name: len(one) for name, one in parts.parts.items()},
         "threads": len(os.sched_getaffinity(0)),
