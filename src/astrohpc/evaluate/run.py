@@ -259,6 +259,7 @@ def _tell_data(climates: Climates, parts: Split, say: Callable[[str], None]) -> 
 def _tell_method(verdict: Verdict, say: Callable[[str], None]) -> None:
     found = verdict.scores["test", verdict.ways[0]]
     skills = ", ".join(
-        f"{one.name} {found.value(one.name, 'skill'):.3f}" for one in found.variables[:6]
+        f"{one.name} {round(found.value(one.name, 'skill'), 3) + 0.0:.3f}"
+        for one in found.variables[:6]
     )
     say(f"{verdict.name}: skill on test planets {skills}")
