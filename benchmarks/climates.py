@@ -69,9 +69,9 @@ def _page(sweep: SweepFolder, cost: SweepCost, rows: list[Row], model: str) -> s
         lines.append(f"| {name} | {axis.low} | {axis.high} | {axis.scale} |")
     lines += [
         "",
-        "Planets that had not settled when their model year was over:",
+        "Which of those run had settled when their model year was over, by mean surface temperature:",
         "",
-        "| | of them | settled |",
+        "| | run | settled |",
         "|---|---|---|",
     ]
     temperature, known = _of(done, "surface_temperature_k"), [row in settled for row in done]

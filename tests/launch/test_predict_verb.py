@@ -185,6 +185,7 @@ def test_mistakes_are_one_sentence_and_end_with_two(launched: Predict) -> None:
         (("evaluate", "nothing"), "is neither a file, nor a folder, nor a sweep"),
         (("evaluate", "demo", "wide"), "wide: is no training of demo; 'launch train' makes one"),
         (("evaluate", "evaluate.methods=[gp]"), "evaluate.methods: there is no 'gp'"),
+        (("evaluate", "demo", "evaluate.floor=nope"), "evaluate.floor: nope: is neither a file"),
         (("evaluate", "evaluate.trails=3"), "evaluate.trails: there is no such setting"),
         (("evaluate", "evaluate.name=a/b"), "cannot be a folder's name"),
         (("pipeline", "sweeep=demo"), "there is no such group or setting; did you mean 'sweep'"),

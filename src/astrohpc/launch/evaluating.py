@@ -67,7 +67,12 @@ def order_of(arguments: argparse.Namespace, *, later: bool = False) -> Order:
     copy = sweep.reports / f"{settings.name}.html" if sweep.exists() else None
     asked = (*names[1:], *settings.trainings)
     trainings = tuple(_training(name, home, runs) for name in asked) or _all_trainings(home)
-    floor = str(data_of(settings.floor, runs, EVALUATIONS)[0]) if settings.floor else ""
+    floor = ""
+    if settings.floor:
+        try:
+            floor = str(data_of(settings.floor, runs, EVALUATIONS)[0])
+        except ConfigError as error:
+            raise ConfigError(f"evaluate.floor: {error}") from error
     job = Job(
         folder=place / settings.name,
         data=data,
